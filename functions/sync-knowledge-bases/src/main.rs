@@ -1,0 +1,55 @@
+//! The function on the queue that wakes the document loop.
+
+use aws_lambda_events::event::sqs::SqsEvent;
+use flywheel_adapters::{BedrockKnowledgeBases, EventBridgeBus, PolicySource, S3Buckets, StateTable, WakeQueue, load_config};
+use flywheel_kit::{Metrics, Unit, start_logging, variable};
+use jiff::Timestamp;
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use sync_knowledge_bases::{Report, World};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    start_logging();
+    let config = load_config().await;
+    let world = World {
+        store: StateTable::new(&config, variable("FLYWHEEL_STATE_TABLE")?),
+        bus: EventBridgeBus::new(&config, variable("FLYWHEEL_BUS")?),
+        knowledge_bases: BedrockKnowledgeBases::new(&config),
+        buckets: S3Buckets::new(&config),
+        wakes: WakeQueue::new(&config, variable("FLYWHEEL_WAKES_QUEUE_URL")?),
+    };
+    let policies = PolicySource::from_variables(&config, variable)?;
+    run(service_fn(async |event: LambdaEvent<SqsEvent>| {
+        let policy = policies.current().await?;
+        // Several messages ask for the same: a look at everything.
+        let report = world.synchronise(&policy, asks_for_sweep(&event.payload), &Timestamp::now).await?;
+        metrics(&report).print();
+        Ok::<(), Error>(())
+    }))
+    .await
+}
+
+fn asks_for_sweep(event: &SqsEvent) -> bool {
+    event.records.iter().any(|message| message.body.as_deref().is_some_and(|body| body.contains("sweep")))
+}
+
+fn metrics(report: &Report) -> Metrics {
+    let mut metrics = Metrics::new("sync-knowledge-bases");
+    for (name, value) in [
+        ("JobsStarted", report.jobs_started),
+        ("DocumentsSent", report.documents_sent),
+        ("Conflicts", report.conflicts),
+        ("Throttled", report.throttled),
+        ("Refused", report.refused),
+        ("AnswersLost", report.lost),
+        ("DocumentsIndexed", report.indexed),
+        ("DocumentsDeleted", report.deleted),
+        ("DocumentsQuarantined", report.quarantined),
+        ("DocumentsRetried", report.retries),
+        ("Holds", report.holds),
+        ("Races", report.races),
+    ] {
+        metrics.add(name, Unit::Count, value);
+    }
+    metrics
+}

@@ -1,0 +1,160 @@
+//! Records which documents changed, from S3's events.
+//!
+//! A batch of events comes in; each is read, matched with the policy, published as a signal and recorded in the rows of
+//! the data sources that read the document. Then the document loop is woken. Everything here can be done twice.
+
+use std::collections::BTreeSet;
+use std::panic::catch_unwind;
+
+use flywheel_engine::documents::{self, Noted};
+use flywheel_engine::s3_event::{self, S3Event};
+use flywheel_model::{Body, DataSourceId, DocumentChange, Event, Id, Refusal};
+use flywheel_policy::Policy;
+use flywheel_ports::{Bus, ChangeLog, Unavailable, Wakes};
+use futures::StreamExt;
+use jiff::{SignedDuration, Timestamp};
+
+/// Documents recorded at the same time.
+const AT_ONCE: usize = 16;
+
+/// Tries to record a document that other processes record at the same moment.
+const RACES: usize = 8;
+
+/// A message of the queue.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// The queue's id of it.
+    pub id: String,
+    /// One event, as EventBridge sent it.
+    pub body: String,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tracked {
+    /// The messages to be delivered again.
+    pub failed: Vec<String>,
+    /// Changes recorded.
+    pub recorded: u64,
+    /// Changes that were recorded before, or that a later one had overtaken.
+    pub known: u64,
+    /// Changes that no data source of the policy reads, folders' placeholders, and events that change no content.
+    pub passed_over: u64,
+    /// Events that could not be read; they are in the ledger with their reason.
+    pub refused: u64,
+}
+
+/// What one message comes to.
+enum Reading {
+    Change { change: DocumentChange, signal: Id, readers: Vec<DataSourceId> },
+    PassedOver,
+    Refused(String),
+}
+
+/// Takes a batch of S3's events in.
+pub async fn track<L: ChangeLog, B: Bus, W: Wakes>(
+    log: &L,
+    bus: &B,
+    wakes: &W,
+    policy: &Policy,
+    messages: Vec<Message>,
+    now: Timestamp,
+) -> Tracked {
+    let mut tracked = Tracked::default();
+    let mut changes = Vec::new();
+    let mut events = Vec::new();
+    let mut told = Vec::new();
+    for message in messages {
+        match read(policy, &message.body) {
+            Reading::PassedOver => tracked.passed_over += 1,
+            Reading::Refused(reason) => {
+                tracing::warn!(message = message.id, reason, "refused");
+                tracked.refused += 1;
+                events.push(Refusal::new(reason, &message.id, &message.body).event(now));
+                told.push(message.id);
+            }
+            Reading::Change { change, signal, readers } => {
+                let subject = change.document.subject();
+                let body = Body::DocumentChanged(change.clone());
+                events.push(Event { id: signal.clone(), subject, causes: Vec::new(), at: now, body });
+                told.push(message.id.clone());
+                changes.push((message.id, change, signal, readers));
+            }
+        }
+    }
+    // Published before anything is recorded: a crash between the two publishes again, under the same id.
+    if let Err(error) = bus.publish(&events).await {
+        tracing::warn!(%error, "the batch comes again");
+        tracked.failed = told;
+        return tracked;
+    }
+    let touched: BTreeSet<DataSourceId> = changes.iter().flat_map(|(.., readers)| readers.clone()).collect();
+    let changed: Vec<String> = changes.iter().map(|(id, ..)| id.clone()).collect();
+    let results: Vec<_> = futures::stream::iter(changes)
+        .map(|(id, change, signal, readers)| async move { (id, record(log, &change, &signal, &readers).await) })
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    for (id, result) in results {
+        match result {
+            Ok(true) => tracked.recorded += 1,
+            Ok(false) => tracked.known += 1,
+            Err(error) => {
+                tracing::warn!(message = id, %error, "to be delivered again");
+                tracked.failed.push(id);
+            }
+        }
+    }
+    // Also for what was known: whoever recorded it may have died before it could wake the loop.
+    if let Err(error) = wake(log, wakes, &touched, now).await {
+        tracing::warn!(%error, "the batch comes again");
+        tracked.failed = changed;
+    }
+    tracked
+}
+
+fn read(policy: &Policy, body: &str) -> Reading {
+    let change = match catch_unwind(|| s3_event::parse(body)) {
+        Ok(Ok(S3Event::Changed(change))) => change,
+        Ok(Ok(S3Event::Other { .. })) => return Reading::PassedOver,
+        Ok(Err(reason)) => return Reading::Refused(reason),
+        Err(_) => return Reading::Refused("reading it panicked; please report this".to_owned()),
+    };
+    if documents::is_folder_placeholder(&change.document.key) {
+        return Reading::PassedOver;
+    }
+    // The signal is what S3 said; what it concerns may be the document beside a metadata file.
+    let signal = change.id();
+    let concerned = documents::concerned_document(change.clone());
+    let (bucket, key) = (&concerned.document.bucket, &concerned.document.key);
+    let with_metadata = policy.readers(bucket, key).filter(|source| source.metadata_files || concerned == change);
+    let readers: Vec<DataSourceId> = with_metadata.map(|source| source.id.clone()).collect();
+    if readers.is_empty() { Reading::PassedOver } else { Reading::Change { change: concerned, signal, readers } }
+}
+
+/// Records a change with each data source that reads the document. `true` if it was news to one of them.
+async fn record(log: &impl ChangeLog, change: &DocumentChange, signal: &Id, readers: &[DataSourceId]) -> Result<bool, Unavailable> {
+    let mut news = false;
+    for source in readers {
+        news |= record_with(log, source, change, signal).await?;
+    }
+    Ok(news)
+}
+
+async fn record_with(log: &impl ChangeLog, source: &DataSourceId, change: &DocumentChange, signal: &Id) -> Result<bool, Unavailable> {
+    for _ in 0..RACES {
+        let known = log.document(source, &change.document).await?;
+        let Noted::News(document) = documents::note(known, change, signal.clone()) else { return Ok(false) };
+        if log.save_document(source, &document).await? {
+            return Ok(true);
+        }
+    }
+    Err(Unavailable { what: "record a document", why: format!("{RACES} other changes of it came between") })
+}
+
+async fn wake(log: &impl ChangeLog, wakes: &impl Wakes, touched: &BTreeSet<DataSourceId>, now: Timestamp) -> Result<(), Unavailable> {
+    for source in touched {
+        log.touch(source, now).await?;
+    }
+    if touched.is_empty() { Ok(()) } else { wakes.wake(SignedDuration::ZERO).await }
+}

@@ -1,0 +1,99 @@
+use serde_json::json;
+
+use super::physical;
+use crate::cfn::{self, Exp, Parameter, Template, cloudwatch, sns};
+
+/// Where alarms go: an SNS topic, with an e-mail subscription where the stack's parameter names an address.
+#[derive(Debug)]
+pub struct Alarms(());
+
+const TOPIC: &str = "AlarmTopic";
+
+impl Alarms {
+    /// Adds the topic and its parameters.
+    pub fn new(template: &mut Template) -> Self {
+        template.parameter("AlarmEmail", Parameter::optional("Who is told of alarms by e-mail; empty for nobody", ""));
+        template.condition("HasAlarmEmail", json!({ "Fn::Not": [{ "Fn::Equals": [{ "Ref": "AlarmEmail" }, ""] }] }));
+        // CloudWatch may not use the key alias/aws/sns, so an alarm would never get through a topic encrypted with it:
+        // https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html. A key of the team's own can allow it.
+        template.parameter(
+            "AlarmTopicKey",
+            Parameter::optional("ARN of a KMS key whose policy lets cloudwatch.amazonaws.com use it, to encrypt the alarm topic; empty for SNS's own encryption at rest", ""),
+        );
+        template.condition("HasAlarmTopicKey", json!({ "Fn::Not": [{ "Fn::Equals": [{ "Ref": "AlarmTopicKey" }, ""] }] }));
+        template.add(
+            TOPIC,
+            &sns::Topic! {
+                topic_name: physical("alarms"),
+                kms_master_key_id: cfn::only_if("HasAlarmTopicKey", cfn::reference("AlarmTopicKey"))
+            },
+        );
+        template.add(
+            "AlarmTopicPolicy",
+            &sns::TopicPolicy! {
+                topics: vec![cfn::reference(TOPIC)],
+                policy_document: json!({
+                    "Version": "2012-10-17",
+                    "Statement": [{
+                        "Sid": "AlarmsOfThisAccount",
+                        "Effect": "Allow",
+                        "Principal": { "Service": "cloudwatch.amazonaws.com" },
+                        "Action": "sns:Publish",
+                        "Resource": cfn::json(&cfn::reference(TOPIC)),
+                        "Condition": { "StringEquals": { "aws:SourceAccount": { "Ref": "AWS::AccountId" } } }
+                    }]
+                })
+            },
+        );
+        template
+            .add(
+                "AlarmSubscription",
+                &sns::Subscription! {
+                    topic_arn: cfn::reference(TOPIC),
+                    protocol: "email",
+                    endpoint: cfn::reference("AlarmEmail")
+                },
+            )
+            .only_if("HasAlarmEmail");
+        Self(())
+    }
+
+    /// The topic's ARN.
+    pub(crate) fn topic(&self) -> Exp {
+        cfn::reference(TOPIC)
+    }
+
+    /// An alarm on a metric of one thing that exceeds a threshold in five minutes. No data is no alarm: queues and
+    /// functions at rest report nothing.
+    pub(crate) fn above(&self, template: &mut Template, alarm: Alarm<'_>) {
+        template.add(
+            format!("{}Alarm", super::logical(&alarm.name)),
+            &cloudwatch::Alarm! {
+                alarm_name: physical(&alarm.name),
+                alarm_description: alarm.meaning.as_str(),
+                namespace: alarm.namespace,
+                metric_name: alarm.metric,
+                dimensions: vec![cloudwatch::alarm::Dimension! { name: alarm.dimension, value: alarm.value }],
+                statistic: alarm.statistic,
+                period: 300,
+                evaluation_periods: 1,
+                comparison_operator: "GreaterThanThreshold",
+                threshold: alarm.threshold,
+                treat_missing_data: "notBreaching",
+                alarm_actions: vec![self.topic()],
+                ok_actions: vec![self.topic()]
+            },
+        );
+    }
+}
+
+pub(crate) struct Alarm<'a> {
+    pub(crate) name: String,
+    pub(crate) meaning: String,
+    pub(crate) namespace: &'a str,
+    pub(crate) metric: &'a str,
+    pub(crate) dimension: &'a str,
+    pub(crate) value: Exp,
+    pub(crate) statistic: &'a str,
+    pub(crate) threshold: f64,
+}

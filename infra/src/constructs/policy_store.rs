@@ -1,0 +1,75 @@
+use super::{Grant, physical};
+use crate::cfn::{self, Exp, Template, appconfig};
+
+/// The policy file in AppConfig: deployed with the stack, read by the functions without a redeployment of theirs.
+#[derive(Debug)]
+pub struct PolicyStore(());
+
+const APPLICATION: &str = "PolicyApplication";
+const ENVIRONMENT: &str = "PolicyEnvironment";
+const PROFILE: &str = "PolicyProfile";
+const STRATEGY: &str = "PolicyStrategy";
+const VERSION: &str = "PolicyVersion";
+pub(crate) const DEPLOYMENT: &str = "PolicyDeployment";
+
+impl PolicyStore {
+    /// Adds the policy and its deployment.
+    pub fn new(template: &mut Template, text: &str, version: &str) -> Self {
+        template.add(APPLICATION, &appconfig::Application! { name: physical("policy") });
+        template.add(ENVIRONMENT, &appconfig::Environment! { application_id: cfn::reference(APPLICATION), name: "live" });
+        template.add(
+            PROFILE,
+            &appconfig::ConfigurationProfile! {
+                application_id: cfn::reference(APPLICATION), name: "policy", location_uri: "hosted", r#type: "AWS.Freeform"
+            },
+        );
+        // At once: the file was validated before it came here, and half the functions on one policy and half on
+        // another is no safer than either.
+        template.add(
+            STRATEGY,
+            &appconfig::DeploymentStrategy! {
+                name: physical("at-once"),
+                deployment_duration_in_minutes: 0.0,
+                growth_factor: 100.0,
+                growth_type: "LINEAR",
+                final_bake_time_in_minutes: 0.0,
+                replicate_to: "NONE"
+            },
+        );
+        template.add(
+            VERSION,
+            &appconfig::HostedConfigurationVersion! {
+                application_id: cfn::reference(APPLICATION),
+                configuration_profile_id: cfn::reference(PROFILE),
+                description: format!("policy {version}").as_str(),
+                content_type: "application/toml",
+                content: text
+            },
+        );
+        template.add(
+            DEPLOYMENT,
+            &appconfig::Deployment! {
+                application_id: cfn::reference(APPLICATION),
+                environment_id: cfn::reference(ENVIRONMENT),
+                configuration_profile_id: cfn::reference(PROFILE),
+                configuration_version: cfn::reference(VERSION),
+                deployment_strategy_id: cfn::reference(STRATEGY)
+            },
+        );
+        Self(())
+    }
+
+    /// Leave to read the policy.
+    #[must_use]
+    pub fn read(&self) -> Grant {
+        let configuration = format!(
+            "arn:${{AWS::Partition}}:appconfig:${{AWS::Region}}:${{AWS::AccountId}}:application/${{{APPLICATION}}}/environment/${{{ENVIRONMENT}}}/configuration/${{{PROFILE}}}"
+        );
+        Grant::new("ReadPolicy", ["appconfig:StartConfigurationSession", "appconfig:GetLatestConfiguration"], vec![cfn::sub(configuration)])
+    }
+
+    /// The ids of the application, the environment and the profile.
+    pub(crate) fn ids(&self) -> [(&'static str, Exp); 3] {
+        [("Application", cfn::reference(APPLICATION)), ("Environment", cfn::reference(ENVIRONMENT)), ("Profile", cfn::reference(PROFILE))]
+    }
+}

@@ -1,0 +1,178 @@
+//! Flywheel's stack.
+
+use flywheel_policy::Policy;
+use serde_json::json;
+
+use crate::Options;
+use crate::cfn::{Exp, Parameter, Template, reference};
+use crate::constructs::{Alarms, Batches, Bus, Documents, Function, ItemAction, KnowledgeBases, PolicyStore, Queue, Rule, Table};
+use crate::constructs::{TableSpec, table};
+
+/// A function of the stack and the parameter that names its code object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FunctionCode {
+    /// The function's name, which is also its binary's.
+    pub name: &'static str,
+    /// The parameter with the key of its code in the bucket `CodeBucket`.
+    pub parameter: &'static str,
+    /// The output with the deployed function's name.
+    pub output: &'static str,
+}
+
+const TRACK: FunctionCode = FunctionCode { name: "track-documents", parameter: "TrackDocumentsCodeKey", output: "TrackDocumentsFunction" };
+const SYNC: FunctionCode =
+    FunctionCode { name: "sync-knowledge-bases", parameter: "SyncKnowledgeBasesCodeKey", output: "SyncKnowledgeBasesFunction" };
+const RECORD: FunctionCode = FunctionCode { name: "record", parameter: "RecordCodeKey", output: "RecordFunction" };
+
+/// The functions of the stack.
+pub const FUNCTIONS: [FunctionCode; 3] = [TRACK, SYNC, RECORD];
+
+/// EventBridge: an event pattern has at most 2,048 characters
+/// (<https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html>); the rest of the pattern takes about 130.
+const BUCKETS_CHARACTERS: usize = 1_900;
+
+/// IAM: the inline policies of a role have at most 10,240 characters
+/// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>).
+const ROLE_CHARACTERS: usize = 10_240;
+
+pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Result<Template, String> {
+    if policy_text.contains("{{resolve:") {
+        return Err("the policy file holds \"{{resolve:\", which CloudFormation would replace; write it another way".to_owned());
+    }
+    let mut template = Template::new("Flywheel: keeps Bedrock knowledge bases in step with their documents");
+    let t = &mut template;
+    t.parameter("CodeBucket", Parameter::required("Bucket with the functions' code"));
+    t.parameter("Architecture", Parameter::one_of("What the functions' binaries were built for", &["x86_64", "arm64"]));
+
+    let alarms = Alarms::new(t);
+    let bus = Bus::new(t);
+    if options.target.archives() {
+        bus.archive(t, 30);
+    }
+    let store = PolicyStore::new(t, policy_text, &policy.version);
+    let knowledge_bases = KnowledgeBases::of(policy);
+    let documents = Documents::of(policy);
+    let state = Table::new(
+        t,
+        TableSpec {
+            name: "state",
+            stack: options.stack.clone(),
+            keep: options.target.keeps_data(),
+            indexes: vec![table::Index { name: "pending", partition: "pk", sort: "pending_since", sort_kind: "N" }],
+        },
+    );
+    let ledger = Table::new(
+        t,
+        TableSpec {
+            name: "ledger",
+            stack: options.stack.clone(),
+            keep: options.target.keeps_data(),
+            indexes: vec![table::Index { name: "by-subject", partition: "subject", sort: "at", sort_kind: "S" }],
+        },
+    );
+
+    let changes = Queue::new(t, &alarms, "changes", 1, 900);
+    // A wake may be asked for up to 15 minutes ahead, so half an hour is late.
+    let wakes = Queue::new(t, &alarms, "wakes", 0, 1_800);
+    let entries = Queue::new(t, &alarms, "ledger", 5, 900);
+    let buckets = policy.buckets();
+    let patterns: Vec<_> = in_patterns(&buckets)
+        .into_iter()
+        .map(|buckets| {
+            json!({
+                "source": ["aws.s3"],
+                "detail-type": ["Object Created", "Object Deleted"],
+                "detail": { "bucket": { "name": buckets } }
+            })
+        })
+        .collect();
+    let document_rules: Vec<_> = patterns
+        .into_iter()
+        .enumerate()
+        .map(|(place, pattern)| {
+            // The first has no number, so that a policy that outgrows one rule leaves it in place.
+            let id = if place == 0 { "DocumentChanges".to_owned() } else { format!("DocumentChanges{}", place + 1) };
+            Rule::on_default_bus(id, "Documents created and deleted in the buckets of the policy", pattern)
+        })
+        .collect();
+    changes.fed_by(t, &document_rules);
+    wakes.fed_by(t, &[Rule::schedule("Sweep", "Looks whether an event was lost", "rate(5 minutes)", json!({ "trigger": "sweep" }))]);
+    entries.fed_by(t, &[Rule::on_bus("Everything", "Every event goes to the ledger", &bus, json!({ "source": ["flywheel"] }))]);
+
+    let mut track = Function::new(TRACK.name, TRACK.parameter, 128);
+    track.consume(&changes, Batches { size: 100, at_once: None });
+    track.allow(state.items(&[ItemAction::Get, ItemAction::Put, ItemAction::Update]));
+
+    let mut sync = Function::new(SYNC.name, SYNC.parameter, 256);
+    sync.consume(&wakes, Batches { size: 10, at_once: Some(2) });
+    sync.may_wake_itself();
+    sync.allow(state.query());
+    sync.allow(state.items(&[ItemAction::Get, ItemAction::Put, ItemAction::Update]));
+    sync.allow(knowledge_bases.sync());
+    for grant in documents.list() {
+        sync.allow(grant);
+    }
+
+    for function in [&mut track, &mut sync] {
+        function.allow(bus.put_events());
+        function.allow(wakes.send());
+        function.allow(store.read());
+        function.env("FLYWHEEL_STATE_TABLE", state.name());
+        function.env("FLYWHEEL_BUS", bus.name());
+        function.env("FLYWHEEL_WAKES_QUEUE_URL", wakes.url());
+        for (name, id) in store.ids() {
+            function.env(format!("FLYWHEEL_POLICY_{}", name.to_uppercase()), id);
+        }
+    }
+
+    let mut record = Function::new(RECORD.name, RECORD.parameter, 128);
+    record.consume(&entries, Batches { size: 100, at_once: None });
+    record.allow(ledger.items(&[ItemAction::Put]));
+    record.env("FLYWHEEL_LEDGER_TABLE", ledger.name());
+
+    for (mut function, code) in [(track, TRACK), (sync, SYNC), (record, RECORD)] {
+        for (name, value) in &options.environment {
+            function.env(name, Exp::from(value.as_str()));
+        }
+        let added = function.add(t, &alarms);
+        if added.role_size > ROLE_CHARACTERS {
+            return Err(format!(
+                "the policy needs about {} characters of permissions for {}, and IAM allows {ROLE_CHARACTERS}: give buckets the same prefixes, or deploy two stacks",
+                added.role_size, code.name
+            ));
+        }
+        t.output(code.output, "Name of the function", &added.name());
+    }
+    t.output("StateTable", "Table of changes, leases and quotas", &state.name());
+    t.output("LedgerTable", "Table of every event that passed over the bus", &ledger.name());
+    t.output("Bus", "Event bus", &bus.name());
+    t.output("ChangesQueueUrl", "Queue of document changes", &changes.url());
+    t.output("ChangesDeadLetterQueueUrl", "Document changes that were given up", &changes.dead_letters_url());
+    t.output("WakesQueueUrl", "Queue of wakes", &wakes.url());
+    t.output("WakesDeadLetterQueueUrl", "Wakes that were given up", &wakes.dead_letters_url());
+    t.output("LedgerQueueUrl", "Queue of events for the ledger", &entries.url());
+    t.output("LedgerDeadLetterQueueUrl", "Events for the ledger that were given up", &entries.dead_letters_url());
+    t.output("AlarmTopic", "ARN of the topic that alarms go to", &reference("AlarmTopic"));
+    for (output, (_, id)) in ["PolicyApplication", "PolicyEnvironment", "PolicyProfile"].into_iter().zip(store.ids()) {
+        t.output(output, "AppConfig id", &id);
+    }
+    Ok(template)
+}
+
+/// The buckets in as many groups as patterns have to be.
+fn in_patterns<'a>(buckets: &[&'a str]) -> Vec<Vec<&'a str>> {
+    let mut groups = vec![Vec::new()];
+    let mut characters = 0;
+    for bucket in buckets {
+        let more = bucket.len() + 3;
+        if characters + more > BUCKETS_CHARACTERS {
+            groups.push(Vec::new());
+            characters = 0;
+        }
+        characters += more;
+        if let Some(group) = groups.last_mut() {
+            group.push(*bucket);
+        }
+    }
+    groups
+}

@@ -1,0 +1,289 @@
+//! What the template promises, checked on its JSON: as CloudFormation will see it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use flywheel_infra::{FUNCTIONS, Options, Target, synth};
+use serde_json::{Map, Value, json};
+
+const POLICY: &str = r#"
+mode = "act"
+
+[[data_source]]
+knowledge_base = "KBHANDBOOK"
+data_source = "DSHANDBOOK"
+bucket = "handbook"
+
+[[data_source]]
+knowledge_base = "KBPRODUCTS"
+data_source = "DSMANUALS1"
+bucket = "products"
+prefix = "manuals/"
+
+[[data_source]]
+knowledge_base = "KBPRODUCTS"
+data_source = "DSNOTES001"
+bucket = "products"
+prefix = "notes*/"
+"#;
+
+fn options(target: Target) -> Options {
+    Options { target, ..Options::default() }
+}
+
+fn template(target: Target) -> Value {
+    let template = synth(POLICY, &options(target)).expect("a valid policy");
+    serde_json::from_str(&template.compact()).expect("a template is JSON")
+}
+
+fn resources(template: &Value) -> &Map<String, Value> {
+    template["Resources"].as_object().expect("resources")
+}
+
+fn of_kind<'a>(template: &'a Value, kind: &str) -> BTreeMap<&'a str, &'a Value> {
+    resources(template)
+        .iter()
+        .filter(|(_, resource)| resource["Type"] == kind)
+        .map(|(id, resource)| (id.as_str(), &resource["Properties"]))
+        .collect()
+}
+
+/// `{"Fn::GetAtt": ["ChangesQueue", "Arn"]}` → `ChangesQueue`, `{"Fn::Sub": "…"}` → the pattern.
+fn short(value: &Value) -> String {
+    if let Some(reference) = value["Fn::GetAtt"][0].as_str().or(value["Ref"].as_str()) {
+        reference.to_owned()
+    } else if let Some(pattern) = value["Fn::Sub"].as_str() {
+        pattern.replace("arn:${AWS::Partition}:", "").replace("${AWS::Region}:${AWS::AccountId}:", "").replace("${AWS::StackName}", "STACK")
+    } else {
+        value.to_string().replace('"', "")
+    }
+}
+
+fn statements(role: &Value) -> &Vec<Value> {
+    assert_eq!(role["Policies"].as_array().expect("policies").len(), 1);
+    role["Policies"][0]["PolicyDocument"]["Statement"].as_array().expect("statements")
+}
+
+#[test]
+fn the_same_policy_gives_the_same_bytes() {
+    for target in [Target::Account, Target::Local] {
+        let (first, second) = (synth(POLICY, &options(target)), synth(POLICY, &options(target)));
+        assert_eq!(first.expect("valid").pretty(), second.expect("valid").pretty());
+    }
+}
+
+#[test]
+fn every_function_has_a_role_of_its_own() {
+    let template = template(Target::Account);
+    let functions = of_kind(&template, "AWS::Lambda::Function");
+    let roles: BTreeSet<String> = functions.values().map(|function| short(&function["Role"])).collect();
+    assert_eq!(functions.len(), FUNCTIONS.len());
+    assert_eq!(roles.len(), functions.len());
+    assert_eq!(roles, of_kind(&template, "AWS::IAM::Role").keys().map(|id| (*id).to_owned()).collect());
+}
+
+/// The list is the review: a change to what a function may do changes it. `UPDATE_GOLDEN=1 cargo test` writes it anew.
+#[test]
+fn roles_hold_exactly_these_grants() {
+    let template = template(Target::Account);
+    let mut table = String::new();
+    for (role, properties) in of_kind(&template, "AWS::IAM::Role") {
+        writeln!(table, "{role}").expect("a string takes it");
+        let mut lines = BTreeSet::new();
+        for statement in statements(properties) {
+            assert_eq!(statement["Effect"], "Allow");
+            let condition =
+                if statement["Condition"].is_null() { String::new() } else { format!(" if {}", short(&statement["Condition"])) };
+            for action in statement["Action"].as_array().expect("actions") {
+                for resource in statement["Resource"].as_array().expect("resources") {
+                    lines.insert(format!("  {} on {}{condition}", short(action), short(resource)));
+                }
+            }
+        }
+        for line in lines {
+            writeln!(table, "{line}").expect("a string takes it");
+        }
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/grants.txt");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(path, &table).expect("the golden file can be written");
+    }
+    assert_eq!(table, std::fs::read_to_string(path).expect("the golden file is there"));
+}
+
+#[test]
+fn nothing_is_granted_with_a_star_but_the_streams_of_a_log_group() {
+    let template = template(Target::Account);
+    let mut policies: Vec<&Value> = of_kind(&template, "AWS::IAM::Role").values().flat_map(|role| statements(role)).collect();
+    for kind in ["AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy"] {
+        policies.extend(
+            of_kind(&template, kind).values().flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().expect("statements")),
+        );
+    }
+    for statement in policies {
+        assert!(!statement["Action"].to_string().contains('*'), "{statement}");
+        assert_ne!(statement["Principal"], "*", "{statement}");
+        let resources = statement["Resource"].as_array().cloned().unwrap_or_else(|| vec![statement["Resource"].clone()]);
+        for resource in resources {
+            let name = short(&resource);
+            let streams = name.starts_with("logs:log-group:/aws/lambda/STACK-") && name.ends_with(":*") && name.matches('*').count() == 1;
+            assert!(streams || !name.contains('*'), "{statement}");
+        }
+    }
+}
+
+#[test]
+fn every_queue_has_dead_letters_that_are_kept_long_encryption_and_two_alarms() {
+    let template = template(Target::Account);
+    let queues = of_kind(&template, "AWS::SQS::Queue");
+    let alarms = of_kind(&template, "AWS::CloudWatch::Alarm");
+    let watched = |queue: &Value, metric: &str| {
+        alarms.values().any(|alarm| alarm["MetricName"] == metric && alarm["Dimensions"][0]["Value"] == queue["QueueName"])
+    };
+    let mut dead_letters = BTreeSet::new();
+    for (id, queue) in &queues {
+        assert_eq!(queue["SqsManagedSseEnabled"], true, "{id}");
+        assert_eq!(queue["MessageRetentionPeriod"], 1_209_600, "{id}");
+        if let Some(target) = queue["RedrivePolicy"].get("deadLetterTargetArn") {
+            assert!(dead_letters.insert(short(target)), "{id} shares its dead-letter queue");
+            assert!(watched(queue, "ApproximateAgeOfOldestMessage"), "{id}");
+        } else {
+            assert!(watched(queue, "ApproximateNumberOfMessagesVisible"), "{id}");
+        }
+    }
+    assert_eq!(queues.len(), 2 * dead_letters.len());
+    assert!(alarms.values().all(|alarm| short(&alarm["AlarmActions"][0]) == "AlarmTopic"));
+}
+
+#[test]
+fn every_function_has_logs_that_expire_alarms_and_partial_batches_in_good_time() {
+    let template = template(Target::Account);
+    let sources = of_kind(&template, "AWS::Lambda::EventSourceMapping");
+    let queues = of_kind(&template, "AWS::SQS::Queue");
+    let alarms = of_kind(&template, "AWS::CloudWatch::Alarm");
+    for (id, function) in of_kind(&template, "AWS::Lambda::Function") {
+        let logs = &resources(&template)[&short(&function["LoggingConfig"]["LogGroup"])]["Properties"];
+        assert_eq!(logs["RetentionInDays"], 30, "{id}");
+        for metric in ["Errors", "Throttles"] {
+            assert!(
+                alarms.values().any(|alarm| alarm["MetricName"] == metric && alarm["Dimensions"][0]["Value"] == function["FunctionName"]),
+                "{id} {metric}"
+            );
+        }
+        let source = sources.values().find(|source| short(&source["FunctionName"]) == id).expect("a source");
+        assert_eq!(source["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]));
+        let queue = queues[short(&source["EventSourceArn"]).as_str()];
+        let window = source["MaximumBatchingWindowInSeconds"].as_i64().expect("a window");
+        let timeout = function["Timeout"].as_i64().expect("a timeout");
+        assert!(queue["VisibilityTimeout"].as_i64().expect("a visibility timeout") >= 6 * timeout + window, "{id}");
+        // SQS: batches above 10 need a window.
+        assert!(source["BatchSize"].as_i64().expect("a size") <= 10 || window >= 1, "{id}");
+    }
+}
+
+/// Its wakes come back to it by way of its own queue, and Lambda stops such a loop unless it is told that it is meant.
+#[test]
+fn only_the_function_that_wakes_itself_may_loop() {
+    let template = template(Target::Account);
+    let looping: Vec<&str> = of_kind(&template, "AWS::Lambda::Function")
+        .into_iter()
+        .filter(|(_, function)| function["RecursiveLoop"] == "Allow")
+        .map(|(id, _)| id)
+        .collect();
+    assert_eq!(looping, ["SyncKnowledgeBasesFunction"]);
+}
+
+#[test]
+fn rules_reach_their_queue_and_no_other_sender_does() {
+    let template = template(Target::Account);
+    let policies = of_kind(&template, "AWS::SQS::QueuePolicy");
+    for (id, rule) in of_kind(&template, "AWS::Events::Rule") {
+        let target = &rule["Targets"][0];
+        for queue in [short(&target["Arn"]), short(&target["DeadLetterConfig"]["Arn"])] {
+            let policy = policies[format!("{queue}Policy").as_str()];
+            let statements = policy["PolicyDocument"]["Statement"].as_array().expect("statements");
+            assert_eq!(statements.len(), 1);
+            assert_eq!(statements[0]["Principal"], json!({ "Service": "events.amazonaws.com" }));
+            let senders = statements[0]["Condition"]["ArnEquals"]["aws:SourceArn"].as_array().expect("senders");
+            assert!(senders.iter().any(|sender| short(sender) == id), "{id} may not send to {queue}");
+        }
+    }
+}
+
+#[test]
+fn the_local_stack_differs_in_the_archive_and_in_keeping_tables_only() {
+    let (mut account, local) = (template(Target::Account), template(Target::Local));
+    let resources = account["Resources"].as_object_mut().expect("resources");
+    assert!(resources.remove("Archive").is_some());
+    for table in ["StateTable", "LedgerTable"] {
+        assert_eq!(resources[table]["DeletionPolicy"], "Retain");
+        resources[table]["DeletionPolicy"] = json!("Delete");
+        resources[table]["UpdateReplacePolicy"] = json!("Delete");
+        resources[table]["Properties"]["DeletionProtectionEnabled"] = json!(false);
+    }
+    assert_eq!(account, local);
+}
+
+#[test]
+fn the_policy_is_deployed_as_it_was_written() {
+    let template = template(Target::Account);
+    assert_eq!(of_kind(&template, "AWS::AppConfig::HostedConfigurationVersion")["PolicyVersion"]["Content"], POLICY);
+    for source in resources(&template).values().filter(|resource| resource["Type"] == "AWS::Lambda::EventSourceMapping") {
+        assert_eq!(source["DependsOn"], json!(["PolicyDeployment"]));
+    }
+}
+
+#[test]
+fn a_bad_policy_gives_no_template() {
+    assert!(synth("mode = \"act\"\n", &Options::default()).is_err());
+    let resolve = format!("{POLICY}# {{{{resolve:ssm:name}}}}\n");
+    assert!(synth(&resolve, &Options::default()).expect_err("CloudFormation would change it").to_string().contains("resolve"));
+}
+
+#[test]
+fn many_buckets_take_several_rules_and_too_many_prefixes_are_refused() {
+    let policy = |count: usize, prefix: &dyn Fn(usize) -> String| {
+        (0..count).fold("mode = \"act\"\n".to_owned(), |mut text, n| {
+            write!(text, "[[data_source]]\nknowledge_base = \"KB{n:08}\"\ndata_source = \"DS{n:08}\"\nbucket = \"a-bucket-with-quite-a-long-name-{n:04}\"\nprefix = \"{}\"\n", prefix(n))
+                .expect("a string takes it");
+            text
+        })
+    };
+    let many = synth(&policy(60, &|_| "docs/".to_owned()), &Options::default()).expect("fits").compact();
+    let many: Value = serde_json::from_str(&many).expect("JSON");
+    let rules = of_kind(&many, "AWS::Events::Rule");
+    let mut buckets = 0;
+    for (_, rule) in rules.iter().filter(|(id, _)| id.starts_with("DocumentChanges")) {
+        assert!(rule["EventPattern"].to_string().len() <= 2_048);
+        buckets += rule["EventPattern"]["detail"]["bucket"]["name"].as_array().expect("names").len();
+    }
+    assert_eq!(buckets, 60);
+    let refused = synth(&policy(60, &|n| format!("some-quite-long-prefix-{n}/")), &Options::default()).expect_err("a role has a size");
+    assert!(refused.to_string().contains("10240"), "{refused}");
+}
+
+#[test]
+fn tables_are_named_in_full_where_the_stack_is_known() {
+    let named = synth(POLICY, &Options { stack: Some("blue".to_owned()), ..Options::default() }).expect("valid").compact();
+    let named: Value = serde_json::from_str(&named).expect("JSON");
+    assert_eq!(of_kind(&named, "AWS::DynamoDB::Table")["StateTable"]["TableName"], "blue-state");
+}
+
+#[test]
+fn more_variables_reach_every_function() {
+    let environment = BTreeMap::from([("AWS_ENDPOINT_URL_BEDROCK_AGENT".to_owned(), "http://127.0.0.1:1".to_owned())]);
+    let template = synth(POLICY, &Options { environment, ..options(Target::Local) }).expect("valid").compact();
+    let template: Value = serde_json::from_str(&template).expect("JSON");
+    for function in of_kind(&template, "AWS::Lambda::Function").values() {
+        assert_eq!(function["Environment"]["Variables"]["AWS_ENDPOINT_URL_BEDROCK_AGENT"], "http://127.0.0.1:1");
+    }
+}
+
+/// The example says of its values that they are the defaults.
+#[test]
+fn the_example_policy_is_valid_and_shows_the_defaults() {
+    use flywheel_policy::Policy;
+    let example = Policy::parse(include_str!("../policy.toml")).expect("the example is valid");
+    let defaults = Policy::parse(POLICY).expect("valid");
+    assert_eq!((example.sync, example.quotas), (defaults.sync, defaults.quotas));
+}

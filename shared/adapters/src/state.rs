@@ -1,0 +1,270 @@
+//! The state of the document loop in DynamoDB.
+//!
+//! One table. `account` holds the account and its data sources, so that one query shows all of them; `documents#KB/DS`
+//! holds a data source's documents under a hash of their key, since a key can be as long as a whole sort key may be. The
+//! local index `pending` has only the documents whose fate is open, those that changed first coming first; being local,
+//! it can be read with strong consistency, so no change is overlooked.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
+use flywheel_engine::documents::Document;
+use flywheel_engine::sync::{Account, Plan, Source};
+use flywheel_model::{DataSourceId, DocumentId, Id};
+use flywheel_ports::{ChangeLog, Overview, SyncStore, Unavailable};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::unavailable;
+
+type Item = std::collections::HashMap<String, AttributeValue>;
+
+const ACCOUNT: &str = "account";
+const WAKE: &str = "wake";
+const SOURCE: &str = "source#";
+
+/// The state table.
+#[derive(Debug, Clone)]
+pub struct StateTable {
+    client: Client,
+    table: String,
+}
+
+impl StateTable {
+    /// The table of this name.
+    #[must_use]
+    pub fn new(config: &aws_config::SdkConfig, table: String) -> Self {
+        Self { client: Client::new(config), table }
+    }
+
+    fn source_update(&self, source: &Source) -> Result<Update, Unavailable> {
+        let expected = if source.revision == 0 { "attribute_not_exists(revision)" } else { "revision = :revision" };
+        let mut update = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(key(ACCOUNT, &format!("{SOURCE}{}", source.id))))
+            .update_expression("SET #state = :state, revision = :next")
+            .condition_expression(expected)
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":state", AttributeValue::M(item(source)?))
+            .expression_attribute_values(":next", number(source.revision + 1));
+        if source.revision > 0 {
+            update = update.expression_attribute_values(":revision", number(source.revision));
+        }
+        update.build().map_err(|error| broken("record a data source", &error))
+    }
+
+    fn document_put(&self, source: &DataSourceId, document: &Document) -> Result<Put, Unavailable> {
+        let mut row = item(&Document { revision: document.revision + 1, ..document.clone() })?;
+        row.extend(document_key(source, &document.id));
+        if document.is_pending() {
+            row.insert("pending_since".to_owned(), number(document.changed_at.as_millisecond()));
+        }
+        self.put(row, document.revision)
+    }
+
+    fn account_put(&self, account: &Account) -> Result<Put, Unavailable> {
+        let mut row = item(&Account { revision: account.revision + 1, ..account.clone() })?;
+        row.extend(key(ACCOUNT, ACCOUNT));
+        self.put(row, account.revision)
+    }
+
+    /// Puts a row whose present revision is expected.
+    fn put(&self, row: Item, expected: u64) -> Result<Put, Unavailable> {
+        let put = Put::builder().table_name(&self.table).set_item(Some(row));
+        let put = if expected == 0 {
+            put.condition_expression("attribute_not_exists(revision)")
+        } else {
+            put.condition_expression("revision = :revision").expression_attribute_values(":revision", number(expected))
+        };
+        put.build().map_err(|error| broken("record", &error))
+    }
+}
+
+impl ChangeLog for StateTable {
+    async fn document(&self, source: &DataSourceId, document: &DocumentId) -> Result<Option<Document>, Unavailable> {
+        let key = document_key(source, document);
+        let request = self.client.get_item().table_name(&self.table).set_key(Some(key)).consistent_read(true);
+        request.send().await.map_err(unavailable("read a document"))?.item.map(read).transpose()
+    }
+
+    async fn save_document(&self, source: &DataSourceId, document: &Document) -> Result<bool, Unavailable> {
+        let put = self.document_put(source, document)?;
+        let request = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(put.item))
+            .set_condition_expression(put.condition_expression)
+            .set_expression_attribute_values(put.expression_attribute_values);
+        match request.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) => Ok(false),
+            Err(error) => Err(unavailable("record a document")(error)),
+        }
+    }
+
+    async fn touch(&self, source: &DataSourceId, now: Timestamp) -> Result<(), Unavailable> {
+        self.client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(key(ACCOUNT, &format!("{SOURCE}{source}"))))
+            .update_expression("ADD changes :one SET touched_at = :now")
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":now", number(now.as_millisecond()))
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(unavailable("note changes of a data source"))
+    }
+}
+
+impl SyncStore for StateTable {
+    async fn overview(&self) -> Result<Overview, Unavailable> {
+        let mut rows = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("pk = :account")
+            .expression_attribute_values(":account", AttributeValue::S(ACCOUNT.to_owned()))
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send();
+        let mut overview = Overview::default();
+        while let Some(row) = rows.next().await {
+            let mut row = row.map_err(unavailable("read the account"))?;
+            match row.get("sk").and_then(|sk| sk.as_s().ok()).map(String::as_str) {
+                Some(ACCOUNT) => overview.account = read(row)?,
+                Some(WAKE) => overview.next_wake = timestamp(&row, "wake_at"),
+                Some(sk) => {
+                    let Some(id) = sk.strip_prefix(SOURCE).and_then(|id| id.split_once('/')) else { continue };
+                    let id = DataSourceId::new(id.0, id.1);
+                    let state = row.remove("state").and_then(|state| match state {
+                        AttributeValue::M(state) => Some(state),
+                        _ => None,
+                    });
+                    // Changes may have been noted before anything was planned.
+                    let mut source = state.map(read).transpose()?.unwrap_or_else(|| Source::new(id));
+                    source.revision = count(&row, "revision");
+                    source.changes = count(&row, "changes");
+                    source.touched_at = timestamp(&row, "touched_at");
+                    overview.sources.push(source);
+                }
+                None => {}
+            }
+        }
+        Ok(overview)
+    }
+
+    async fn pending(&self, source: &DataSourceId, limit: usize) -> Result<Vec<Document>, Unavailable> {
+        let mut rows = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name("pending")
+            .key_condition_expression("pk = :source")
+            .expression_attribute_values(":source", AttributeValue::S(documents_of(source)))
+            .consistent_read(true)
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
+            .into_paginator()
+            .items()
+            .send();
+        let mut documents = Vec::new();
+        while documents.len() < limit {
+            let Some(row) = rows.next().await else { break };
+            documents.push(read(row.map_err(unavailable("read pending documents"))?)?);
+        }
+        Ok(documents)
+    }
+
+    async fn claim(&self, plan: &Plan) -> Result<bool, Unavailable> {
+        let mut writes = Vec::new();
+        if let Some(account) = &plan.account {
+            writes.push(TransactWriteItem::builder().put(self.account_put(account)?).build());
+        }
+        for source in &plan.sources {
+            writes.push(TransactWriteItem::builder().update(self.source_update(source)?).build());
+        }
+        for (source, document) in &plan.documents {
+            writes.push(TransactWriteItem::builder().put(self.document_put(source, document)?).build());
+        }
+        if writes.is_empty() {
+            return Ok(true);
+        }
+        match self.client.transact_write_items().set_transact_items(Some(writes)).send().await {
+            Ok(_) => Ok(true),
+            Err(error) if overtaken(&error) => Ok(false),
+            Err(error) => Err(unavailable("record claims")(error)),
+        }
+    }
+
+    async fn save_source(&self, source: &Source) -> Result<bool, Unavailable> {
+        let update = self.source_update(source)?;
+        let request = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(update.key))
+            .update_expression(update.update_expression)
+            .set_condition_expression(update.condition_expression)
+            .set_expression_attribute_names(update.expression_attribute_names)
+            .set_expression_attribute_values(update.expression_attribute_values);
+        match request.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) => Ok(false),
+            Err(error) => Err(unavailable("record a data source")(error)),
+        }
+    }
+
+    async fn set_next_wake(&self, at: Timestamp) -> Result<(), Unavailable> {
+        let mut row = key(ACCOUNT, WAKE);
+        row.insert("wake_at".to_owned(), number(at.as_millisecond()));
+        self.client.put_item().table_name(&self.table).set_item(Some(row)).send().await.map(|_| ()).map_err(unavailable("note the next wake"))
+    }
+}
+
+/// Whether a transaction was refused because somebody else wrote one of its rows first.
+fn overtaken<R>(error: &SdkError<TransactWriteItemsError, R>) -> bool {
+    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else { return false };
+    let codes = || cancelled.cancellation_reasons().iter().filter_map(|reason| reason.code()).filter(|code| *code != "None");
+    codes().next().is_some() && codes().all(|code| matches!(code, "ConditionalCheckFailed" | "TransactionConflict"))
+}
+
+fn documents_of(source: &DataSourceId) -> String {
+    format!("documents#{source}")
+}
+
+fn document_key(source: &DataSourceId, document: &DocumentId) -> Item {
+    key(&documents_of(source), Id::of("document", &[&document.bucket, &document.key]).as_str())
+}
+
+fn key(pk: &str, sk: &str) -> Item {
+    Item::from([("pk".to_owned(), AttributeValue::S(pk.to_owned())), ("sk".to_owned(), AttributeValue::S(sk.to_owned()))])
+}
+
+fn number(value: impl ToString) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+fn count(row: &Item, name: &str) -> u64 {
+    row.get(name).and_then(|value| value.as_n().ok()).and_then(|digits| digits.parse().ok()).unwrap_or_default()
+}
+
+fn timestamp(row: &Item, name: &str) -> Option<Timestamp> {
+    let millis = row.get(name)?.as_n().ok()?.parse().ok()?;
+    Timestamp::from_millisecond(millis).ok()
+}
+
+fn item<T: Serialize>(value: &T) -> Result<Item, Unavailable> {
+    serde_dynamo::to_item(value).map_err(|error| broken("write a row", &error))
+}
+
+fn read<T: DeserializeOwned>(row: Item) -> Result<T, Unavailable> {
+    serde_dynamo::from_item(row).map_err(|error| broken("read a row", &error))
+}
+
+fn broken(what: &'static str, error: &dyn std::error::Error) -> Unavailable {
+    Unavailable { what, why: error.to_string() }
+}

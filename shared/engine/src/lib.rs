@@ -1,0 +1,8 @@
+//! Every decision of Flywheel as a pure function.
+//!
+//! Architecture invariant: nothing here knows AWS, waits, reads a clock or the environment, or draws a random number.
+//! The same input gives the same verdict, whoever asks and whenever; time is an argument.
+
+pub mod documents;
+pub mod s3_event;
+pub mod sync;

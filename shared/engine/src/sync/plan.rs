@@ -1,0 +1,622 @@
+//! What may be done now, and why the rest waits.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use flywheel_model::{Action, Body, DataSourceId, Event, Hold, HoldReason, Id, SentDocument};
+use flywheel_policy::{Mode, Policy};
+use jiff::{SignedDuration, Timestamp};
+
+use super::answers::fate_after_job;
+use super::state::{Account, Source, Work};
+use crate::documents::Document;
+
+/// How long a process that claimed a job start may take to learn the answer before another asks again: a little longer
+/// than a function may run.
+const START_LEASE: SignedDuration = SignedDuration::from_secs(45);
+
+/// S3 dates its events to the second below, and its clock and ours may differ a little: only changes dated this much
+/// before a job was claimed are surely in the bucket that the job reads.
+const CLOCK_MARGIN: SignedDuration = SignedDuration::from_secs(2);
+
+/// Documents recorded at most in one commit. DynamoDB takes 100 items in a transaction; the rest is for the account and
+/// the data sources.
+const DOCUMENTS_A_COMMIT: usize = 50;
+
+/// Data sources recorded at most in one commit.
+const SOURCES_A_COMMIT: usize = 40;
+
+/// Documents whose fate is recorded in one go after a job.
+const SETTLED_AT_ONCE: usize = 400;
+
+/// A data source and its pending documents, those that changed first coming first.
+#[derive(Debug, Clone)]
+pub struct Demand {
+    /// The record.
+    pub source: Source,
+    /// Its pending documents, at most [`pending_limit`] of them.
+    pub pending: Vec<Document>,
+}
+
+/// What may be done now.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// The account as it is to be recorded, if an allowance was used.
+    pub account: Option<Account>,
+    /// The data sources as they are to be recorded.
+    pub sources: Vec<Source>,
+    /// The documents as they are to be recorded, each with its data source.
+    pub documents: Vec<(DataSourceId, Document)>,
+    /// What is to be done once all of that is recorded.
+    pub steps: Vec<Step>,
+    /// What waits and why, where that is news.
+    pub holds: Vec<Event>,
+    /// When something can be done next, as far as time decides it.
+    pub wake_at: Option<Timestamp>,
+}
+
+/// One thing to do. Each is complete: whoever does it chooses nothing.
+#[derive(Debug, Clone)]
+pub enum Step {
+    /// Ask whether the data source is what the policy says.
+    Verify {
+        /// The record.
+        source: Source,
+        /// The bucket that the policy names.
+        bucket: String,
+    },
+    /// Start the job that the record claims.
+    Start {
+        /// The record, with its claim.
+        source: Source,
+        /// The decision.
+        decision: Event,
+    },
+    /// Look at the running job.
+    Poll {
+        /// The record.
+        source: Source,
+        /// Bedrock's id of the job.
+        job: String,
+    },
+    /// Ingest or delete documents directly.
+    Send {
+        /// The record.
+        source: Source,
+        /// The documents, marked as sent.
+        documents: Vec<Document>,
+        /// The decision.
+        decision: Event,
+    },
+    /// Learn what became of documents that were sent.
+    Check {
+        /// The record.
+        source: Source,
+        /// The documents, marked as sent.
+        documents: Vec<Document>,
+    },
+    /// Record the fates of the documents that a job covered; none left means that the job is done with.
+    Settle {
+        /// The record.
+        source: Source,
+        /// The documents.
+        documents: Vec<Document>,
+        /// Ask Bedrock for the state of each.
+        verify: bool,
+    },
+}
+
+/// How many pending documents [`plan`] needs to see of a data source, or none if it needs no look at all.
+#[must_use]
+pub fn pending_limit(source: &Source, sweep: bool, policy: &Policy) -> Option<usize> {
+    match source.work {
+        Work::Settling { .. } => Some(1_000),
+        _ if sweep || source.needs_attention() => Some(2 * policy.sync.direct_at_most as usize + 1),
+        _ => None,
+    }
+}
+
+/// Decides what may be done at this moment: within Bedrock's quotas, the policy's caps, and one job at a time for each
+/// knowledge base; those that waited longest first.
+#[must_use]
+pub fn plan(account: Account, demands: Vec<Demand>, policy: &Policy, now: Timestamp) -> Plan {
+    let mut planner = Planner::new(account, &demands, policy, now);
+    let mut starts = Vec::new();
+    let mut sends = Vec::new();
+    for demand in demands {
+        planner.follow(demand, &mut starts, &mut sends);
+    }
+    planner.start_jobs(starts);
+    planner.send_documents(sends);
+    planner.finish()
+}
+
+struct Planner<'a> {
+    policy: &'a Policy,
+    now: Timestamp,
+    account: Account,
+    account_used: bool,
+    before: BTreeMap<DataSourceId, Source>,
+    after: BTreeMap<DataSourceId, Source>,
+    /// Which data source of each knowledge base has a job.
+    busy: BTreeMap<String, DataSourceId>,
+    /// When each knowledge base last had a job started: those that waited longest come first.
+    last_start: BTreeMap<String, Timestamp>,
+    documents: Vec<(DataSourceId, Document)>,
+    steps: Vec<Step>,
+    holds: Vec<Event>,
+    wake_at: Option<Timestamp>,
+}
+
+/// A data source that wants a job.
+struct Start {
+    source: Source,
+    causes: Vec<Id>,
+    oldest: Timestamp,
+}
+
+/// A data source that wants documents sent.
+struct Send {
+    source: Source,
+    fresh: Vec<Document>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(mut account: Account, demands: &[Demand], policy: &'a Policy, now: Timestamp) -> Self {
+        account.starts = account.starts.refilled(policy.quotas.job_starts_per_second, now);
+        account.sends = account.sends.refilled(policy.quotas.direct_requests_per_second, now);
+        account.reads = account.reads.refilled(policy.quotas.document_reads_per_second, now);
+        let hour = now.as_second().div_euclid(3_600);
+        if account.hour != hour {
+            (account.hour, account.hour_starts, account.hour_documents) = (hour, 0, 0);
+        }
+        let mut busy = BTreeMap::new();
+        let mut last_start: BTreeMap<String, Timestamp> = BTreeMap::new();
+        for Demand { source, .. } in demands {
+            let knowledge_base = &source.id.knowledge_base;
+            if source.has_job() {
+                busy.insert(knowledge_base.clone(), source.id.clone());
+            }
+            if let Some(at) = source.last_start {
+                last_start.entry(knowledge_base.clone()).and_modify(|last| *last = at.max(*last)).or_insert(at);
+            }
+        }
+        Self {
+            policy,
+            now,
+            account,
+            account_used: false,
+            before: demands.iter().map(|demand| (demand.source.id.clone(), demand.source.clone())).collect(),
+            after: BTreeMap::new(),
+            busy,
+            last_start,
+            documents: Vec::new(),
+            steps: Vec::new(),
+            holds: Vec::new(),
+            wake_at: None,
+        }
+    }
+
+    /// Goes on with what is under way on a data source, and sorts what it wants next.
+    fn follow(&mut self, Demand { mut source, pending }: Demand, starts: &mut Vec<Start>, sends: &mut Vec<Send>) {
+        let Some(rules) = self.policy.data_source(&source.id) else { return };
+        if let Some(quarantine) = &source.quarantine {
+            if quarantine.changes == source.changes && quarantine.policy == self.policy.version {
+                let reason = HoldReason::Quarantined { reason: quarantine.reason.clone() };
+                source.clean = source.changes;
+                return self.hold(source, reason, None);
+            }
+            source.quarantine = None;
+            source.failures = 0;
+            source.wait = None;
+        }
+        match source.work.clone() {
+            Work::Starting { lease, covers, .. } if lease <= self.now => {
+                let oldest = pending.first().map_or(covers, |document| document.changed_at);
+                starts.push(Start { source, causes: causes(&pending), oldest });
+            }
+            Work::Starting { lease, .. } => {
+                self.wake(lease);
+                self.keep(source);
+            }
+            Work::Running { job, covers, poll_at, decision } => self.poll(source, job, covers, poll_at, decision),
+            Work::Settling { covers, verify, check_at, outcome } => self.settle(source, pending, covers, verify, check_at, outcome),
+            Work::Idle if pending.is_empty() => {
+                if source.needs_attention() {
+                    source.clean = source.changes;
+                    source.announced = None;
+                }
+                self.keep(source);
+            }
+            Work::Idle => {
+                if let Some(wait) = source.wait.clone() {
+                    if wait.until > self.now {
+                        return self.hold(source, wait.reason, Some(wait.until));
+                    }
+                    source.wait = None;
+                }
+                if source.verified.as_ref() != Some(&rules.bucket) {
+                    self.steps.push(Step::Verify { source: source.clone(), bucket: rules.bucket.clone() });
+                    return self.keep(source);
+                }
+                self.demand(source, pending, starts, sends);
+            }
+        }
+    }
+
+    fn poll(&mut self, mut source: Source, job: String, covers: Timestamp, poll_at: Timestamp, decision: Id) {
+        if poll_at <= self.now {
+            let poll_at = self.now + SignedDuration::from_secs(self.policy.sync.poll_seconds.into());
+            source.work = Work::Running { job: job.clone(), covers, poll_at, decision };
+            self.steps.push(Step::Poll { source: source.clone(), job });
+            self.wake(poll_at);
+            self.keep(source);
+        } else {
+            self.wake(poll_at);
+            if source.touched_at > source.last_start {
+                self.hold(source, HoldReason::JobRunning, Some(poll_at));
+            } else {
+                self.keep(source);
+            }
+        }
+    }
+
+    fn settle(&mut self, mut source: Source, pending: Vec<Document>, covers: Timestamp, verify: bool, check_at: Timestamp, outcome: Id) {
+        if check_at > self.now {
+            self.wake(check_at);
+            return self.keep(source);
+        }
+        // A document that failed waits for its own next try.
+        let mut covered: Vec<Document> = pending
+            .into_iter()
+            .filter(|document| document.changed_at <= covers && document.retry_at().is_none() && document.sent_at().is_none())
+            .collect();
+        covered.truncate(SETTLED_AT_ONCE);
+        // After a job without failures the events themselves tell most fates; only the others cost a question.
+        let asks = |document: &Document| verify || fate_after_job(document).is_none();
+        let asked = covered.iter().filter(|document| asks(document)).count();
+        if asked > 0 {
+            let answers = self.take_reads(asked) * self.policy.quotas.documents_per_request as usize;
+            let mut asked = 0;
+            covered.retain(|document| {
+                asked += usize::from(asks(document));
+                !asks(document) || asked <= answers
+            });
+            if covered.is_empty() {
+                return self.keep(source);
+            }
+        }
+        // Leaves the work to this process for a while; the last answer puts it back to now.
+        let lease = self.now + START_LEASE;
+        source.work = Work::Settling { covers, verify, check_at: lease, outcome };
+        self.wake(lease);
+        self.steps.push(Step::Settle { source: source.clone(), documents: covered, verify });
+        self.keep(source);
+    }
+
+    /// Sorts the pending documents of an idle data source into those under way and those to be sent or left to a job.
+    fn demand(&mut self, mut source: Source, pending: Vec<Document>, starts: &mut Vec<Start>, sends: &mut Vec<Send>) {
+        let (sent, unsent): (Vec<_>, Vec<_>) = pending.into_iter().partition(|document| document.sent_at().is_some());
+        let (fresh, later): (Vec<_>, Vec<_>) =
+            unsent.into_iter().partition(|document| document.retry_at().is_none_or(|retry_at| retry_at <= self.now));
+        if let Some(retry_at) = later.iter().filter_map(Document::retry_at).min() {
+            self.wake(retry_at);
+        }
+        let direct_running = !sent.is_empty();
+        if direct_running {
+            source = self.check(source, sent);
+        }
+        let sync = &self.policy.sync;
+        if fresh.is_empty() {
+            return self.keep(source);
+        }
+        if fresh.len() <= sync.direct_at_most as usize {
+            sends.push(Send { source, fresh });
+            return;
+        }
+        let oldest = fresh[0].changed_at;
+        let settled_at = source.touched_at.unwrap_or(self.now) + SignedDuration::from_secs(sync.settle_seconds.into());
+        let waited_at = oldest + SignedDuration::from_secs(sync.settle_at_most_seconds.into());
+        let cool_at = source.last_start.map(|at| at + SignedDuration::from_secs(sync.cooldown_seconds.into()));
+        if direct_running {
+            let until = source.check_at;
+            self.hold(source, HoldReason::DirectIngestionRunning, until);
+        } else if settled_at.min(waited_at) > self.now {
+            self.hold(source, HoldReason::Settling, Some(settled_at.min(waited_at)));
+        } else if let Some(cool_at) = cool_at.filter(|at| *at > self.now) {
+            self.hold(source, HoldReason::Cooldown, Some(cool_at));
+        } else {
+            starts.push(Start { source, causes: causes(&fresh), oldest });
+        }
+    }
+
+    fn check(&mut self, mut source: Source, mut sent: Vec<Document>) -> Source {
+        let due = source.check_at.unwrap_or(self.now);
+        if due > self.now {
+            self.wake(due);
+            return source;
+        }
+        let requests = self.take_reads(sent.len());
+        sent.truncate(requests * self.policy.quotas.documents_per_request as usize);
+        if sent.is_empty() {
+            return source;
+        }
+        let check_at = self.now + SignedDuration::from_secs(self.policy.sync.check_seconds.into());
+        source.check_at = Some(check_at);
+        self.wake(check_at);
+        self.steps.push(Step::Check { source: source.clone(), documents: sent });
+        source
+    }
+
+    /// Takes as many document reads as there are, up to those that this many documents need.
+    fn take_reads(&mut self, documents: usize) -> usize {
+        let wanted = documents.div_ceil(self.policy.quotas.documents_per_request as usize);
+        let taken = (0..wanted).take_while(|_| self.account.reads.take()).count();
+        self.account_used |= taken > 0;
+        if taken < wanted {
+            let next = self.account.reads.next(self.policy.quotas.document_reads_per_second);
+            self.wake(next);
+        }
+        taken
+    }
+
+    /// Claims jobs, those first that may have been started already, then those that waited longest.
+    fn start_jobs(&mut self, mut starts: Vec<Start>) {
+        let last = |source: &Source, last_start: &BTreeMap<String, Timestamp>| last_start.get(&source.id.knowledge_base).copied();
+        starts.sort_by_key(|start| {
+            let resumed = matches!(start.source.work, Work::Starting { .. });
+            (!resumed, last(&start.source, &self.last_start), start.source.last_start, start.oldest, start.source.id.clone())
+        });
+        for Start { source, causes, .. } in starts {
+            let resumed = matches!(source.work, Work::Starting { .. });
+            if !resumed {
+                if let Some(data_source) = self.busy.get(&source.id.knowledge_base).cloned() {
+                    self.hold(source, HoldReason::KnowledgeBaseBusy { data_source }, None);
+                    continue;
+                }
+                if self.busy.len() >= self.policy.quotas.running_jobs as usize {
+                    self.hold(source, HoldReason::AccountFull, None);
+                    continue;
+                }
+                if self.account.hour_starts >= self.policy.sync.job_starts_per_hour {
+                    let until = self.next_hour();
+                    self.hold(source, HoldReason::HourlyCap, Some(until));
+                    continue;
+                }
+            }
+            if self.policy.mode == Mode::DryRun && !resumed {
+                self.decide_only(source, |source, now| {
+                    let (action, generation) = (job_action(source, &client_token(source, now), now, true), source.generation + 1);
+                    decision(source, &["dry run", "job", &generation.to_string()], causes, now, action)
+                });
+                continue;
+            }
+            if !self.account.starts.take() {
+                let until = self.account.starts.next(self.policy.quotas.job_starts_per_second);
+                self.hold(source, HoldReason::Rate, Some(until));
+                continue;
+            }
+            self.account_used = true;
+            self.claim_job(source, causes);
+        }
+    }
+
+    fn claim_job(&mut self, mut source: Source, causes: Vec<Id>) {
+        let lease = self.now + START_LEASE;
+        self.busy.insert(source.id.knowledge_base.clone(), source.id.clone());
+        let decision = if let Work::Starting { client_token, covers, decision: id, .. } = source.work.clone() {
+            let action = Action::StartJob { data_source: source.id.clone(), client_token: client_token.clone(), covers, dry_run: false };
+            source.work = Work::Starting { client_token, covers, lease, decision: id.clone() };
+            Event { id, subject: source.id.subject(), causes, at: self.now, body: Body::SyncDecided(action) }
+        } else {
+            self.account.hour_starts += 1;
+            let client_token = client_token(&source, self.now);
+            source.generation += 1;
+            source.last_start = Some(self.now);
+            let action = job_action(&source, &client_token, self.now, false);
+            let decision = decision(&source, &["job", &client_token], causes, self.now, action);
+            source.work = Work::Starting { client_token, covers: self.now - CLOCK_MARGIN, lease, decision: decision.id.clone() };
+            decision
+        };
+        source.announced = None;
+        self.wake(lease);
+        self.steps.push(Step::Start { source: source.clone(), decision });
+        self.keep(source);
+    }
+
+    /// Deals out direct requests in turns, so that a data source with many documents does not keep the others waiting.
+    fn send_documents(&mut self, mut sends: Vec<Send>) {
+        sends.sort_by_key(|send| (send.source.last_send, send.fresh[0].changed_at, send.source.id.clone()));
+        let mut turns: Vec<(Source, std::collections::VecDeque<Document>)> =
+            sends.into_iter().map(|send| (send.source, send.fresh.into())).collect();
+        if self.policy.mode == Mode::DryRun {
+            for (source, fresh) in turns {
+                let fresh: Vec<_> = fresh.into();
+                self.decide_only(source, |source, now| send_decision(source, &fresh, now, true));
+            }
+            return;
+        }
+        let mut stopped = None;
+        while stopped.is_none() && turns.iter().any(|(_, fresh)| !fresh.is_empty()) {
+            for (source, fresh) in &mut turns {
+                if fresh.is_empty() {
+                    continue;
+                }
+                stopped = self.send_request(source, fresh);
+                if stopped.is_some() {
+                    break;
+                }
+            }
+        }
+        for (source, fresh) in turns {
+            match (&stopped, fresh.is_empty()) {
+                (Some((reason, until)), false) => self.hold(source, reason.clone(), Some(*until)),
+                _ => self.keep(source),
+            }
+        }
+    }
+
+    /// Claims one direct request, or says why not now.
+    fn send_request(
+        &mut self,
+        source: &mut Source,
+        fresh: &mut std::collections::VecDeque<Document>,
+    ) -> Option<(HoldReason, Timestamp)> {
+        // A document that failed goes alone: should it be what Bedrock refuses a request for, it takes no other with it.
+        let alone = fresh.front().is_some_and(|document| document.attempts > 0);
+        let most = if alone { 1 } else { self.policy.quotas.documents_per_request as usize };
+        let request = fresh.iter().take(most).take_while(|document| alone || document.attempts == 0).count();
+        if self.documents.len() + request > DOCUMENTS_A_COMMIT {
+            return Some((HoldReason::Rate, self.now));
+        }
+        let documents_after = self.account.hour_documents.saturating_add(u32::try_from(request).unwrap_or(u32::MAX));
+        if documents_after > self.policy.sync.direct_documents_per_hour {
+            return Some((HoldReason::HourlyCap, self.next_hour()));
+        }
+        if !self.account.sends.take() {
+            return Some((HoldReason::Rate, self.account.sends.next(self.policy.quotas.direct_requests_per_second)));
+        }
+        self.account_used = true;
+        self.account.hour_documents = documents_after;
+        let documents: Vec<Document> = fresh.drain(..request).map(|document| document.sent(self.now)).collect();
+        let check_at = self.now + SignedDuration::from_secs(self.policy.sync.check_seconds.into());
+        source.check_at = Some(source.check_at.filter(|at| *at > self.now).unwrap_or(check_at));
+        source.last_send = Some(self.now);
+        source.announced = None;
+        self.wake(check_at);
+        self.documents.extend(documents.iter().map(|document| (source.id.clone(), document.clone())));
+        let decision = send_decision(source, &documents, self.now, false);
+        self.steps.push(Step::Send { source: source.clone(), documents, decision });
+        None
+    }
+
+    /// Dry run: the decision is said once for each state of the data source, and nothing is claimed.
+    fn decide_only(&mut self, mut source: Source, decide: impl FnOnce(&Source, Timestamp) -> Event) {
+        if source.announced != Some(HoldReason::DryRun) || source.changes != source.clean {
+            self.holds.push(decide(&source, self.now));
+            source.announced = None;
+        }
+        source.clean = source.changes;
+        self.hold(source, HoldReason::DryRun, None);
+    }
+
+    /// Records that a data source waits, and says so if it is news.
+    fn hold(&mut self, mut source: Source, reason: HoldReason, until: Option<Timestamp>) {
+        if let Some(until) = until {
+            self.wake(until);
+        }
+        if source.announced.as_ref() != Some(&reason) {
+            let id = Id::of("decision.hold", &[&source.id.to_string(), reason.word(), &source.revision.to_string()]);
+            let hold = Hold { data_source: source.id.clone(), reason: reason.clone(), until };
+            self.holds.push(Event { id, subject: source.id.subject(), causes: Vec::new(), at: self.now, body: Body::SyncHeld(hold) });
+            source.announced = Some(reason);
+        }
+        self.keep(source);
+    }
+
+    fn keep(&mut self, source: Source) {
+        self.after.insert(source.id.clone(), source);
+    }
+
+    fn wake(&mut self, at: Timestamp) {
+        self.wake_at = Some(self.wake_at.map_or(at, |earliest| earliest.min(at)));
+    }
+
+    fn next_hour(&self) -> Timestamp {
+        Timestamp::from_second((self.account.hour + 1) * 3_600).unwrap_or(Timestamp::MAX)
+    }
+
+    fn finish(mut self) -> Plan {
+        // Steps carry the record as it is committed, whichever step changed it last.
+        let stepping: BTreeSet<DataSourceId> = self.steps.iter().map(|step| step.source().id.clone()).collect();
+        for step in &mut self.steps {
+            if let Some(source) = self.after.get(&step.source().id) {
+                *step.source_mut() = source.clone();
+            }
+        }
+        // Recording a step's data source is its claim, changed or not.
+        let changed = |source: &Source| stepping.contains(&source.id) || self.before.get(&source.id) != Some(source);
+        let mut sources: Vec<Source> = self.after.into_values().filter(changed).collect();
+        if sources.len() > SOURCES_A_COMMIT {
+            // What is only a note can be written the next time.
+            sources.sort_by_key(|source| !stepping.contains(&source.id));
+            sources.truncate(SOURCES_A_COMMIT);
+            let kept: BTreeSet<&DataSourceId> = sources.iter().map(|source| &source.id).collect();
+            self.steps.retain(|step| kept.contains(&step.source().id));
+            self.documents.retain(|(source, _)| kept.contains(source));
+            self.wake_at = Some(self.now);
+        }
+        Plan {
+            account: self.account_used.then_some(self.account),
+            sources,
+            documents: self.documents,
+            steps: self.steps,
+            holds: self.holds,
+            wake_at: self.wake_at,
+        }
+    }
+}
+
+impl Step {
+    /// The data source that the step is for.
+    #[must_use]
+    pub const fn source(&self) -> &Source {
+        match self {
+            Self::Verify { source, .. }
+            | Self::Start { source, .. }
+            | Self::Poll { source, .. }
+            | Self::Send { source, .. }
+            | Self::Check { source, .. }
+            | Self::Settle { source, .. } => source,
+        }
+    }
+
+    const fn source_mut(&mut self) -> &mut Source {
+        match self {
+            Self::Verify { source, .. }
+            | Self::Start { source, .. }
+            | Self::Poll { source, .. }
+            | Self::Send { source, .. }
+            | Self::Check { source, .. }
+            | Self::Settle { source, .. } => source,
+        }
+    }
+}
+
+fn causes(documents: &[Document]) -> Vec<Id> {
+    documents.iter().take(Event::CAUSES).map(|document| document.signal.clone()).collect()
+}
+
+/// 33 or more letters, digits and hyphens, as `StartIngestionJob` wants. The time keeps it apart from the tokens of an
+/// earlier deployment, whose generations began at the same number.
+fn client_token(source: &Source, now: Timestamp) -> String {
+    let (generation, at) = (source.generation + 1, now.as_millisecond());
+    format!("flywheel-{}", Id::of("client-token", &[&source.id.to_string(), &generation.to_string(), &at.to_string()]))
+}
+
+fn job_action(source: &Source, client_token: &str, now: Timestamp, dry_run: bool) -> Action {
+    let covers = now - CLOCK_MARGIN;
+    Action::StartJob { data_source: source.id.clone(), client_token: client_token.to_owned(), covers, dry_run }
+}
+
+fn send_decision(source: &Source, documents: &[Document], now: Timestamp, dry_run: bool) -> Event {
+    let action = Action::SendDocuments {
+        data_source: source.id.clone(),
+        documents: documents
+            .iter()
+            .take(Event::CAUSES)
+            .map(|document| SentDocument { document: document.id.clone(), change: document.change, attempt: document.attempts + 1 })
+            .collect(),
+        dry_run,
+    };
+    let versions: Vec<String> =
+        documents.iter().map(|document| format!("{} {} {}", document.id, document.version(), document.attempts)).collect();
+    let mut parts = vec!["direct", if dry_run { "dry run" } else { "act" }];
+    parts.extend(versions.iter().map(String::as_str));
+    decision(source, &parts, causes(documents), now, action)
+}
+
+fn decision(source: &Source, parts: &[&str], causes: Vec<Id>, at: Timestamp, action: Action) -> Event {
+    let id = source.id.to_string();
+    let parts: Vec<&str> = std::iter::once(id.as_str()).chain(parts.iter().copied()).collect();
+    Event { id: Id::of("decision.sync", &parts), subject: source.id.subject(), causes, at, body: Body::SyncDecided(action) }
+}

@@ -1,0 +1,165 @@
+//! What is recorded of the account and of each data source.
+
+use flywheel_model::{DataSourceId, HoldReason, Id};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::Allowance;
+
+/// The account's shared allowances. Every claim that uses one writes this record, and so no two processes can both use
+/// the last.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Account {
+    /// Counts the writes.
+    pub revision: u64,
+    /// `StartIngestionJob` requests.
+    pub starts: Allowance,
+    /// Direct ingestion and deletion requests.
+    pub sends: Allowance,
+    /// `GetKnowledgeBaseDocuments` requests.
+    pub reads: Allowance,
+    /// The clock hour that the two counts below belong to, in hours since 1970.
+    pub hour: i64,
+    /// Jobs started in that hour.
+    pub hour_starts: u32,
+    /// Documents sent in that hour.
+    pub hour_documents: u32,
+}
+
+/// What is recorded of one data source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// Which data source.
+    pub id: DataSourceId,
+    /// Counts the writes of everything below but `changes` and `touched_at`.
+    #[serde(skip)]
+    pub revision: u64,
+    /// Counts the times that changes were recorded. Whoever records a change adds to it without reading the rest.
+    #[serde(skip)]
+    pub changes: u64,
+    /// When a change was last recorded.
+    #[serde(skip)]
+    pub touched_at: Option<Timestamp>,
+    /// The value of `changes` at which no document was pending.
+    pub clean: u64,
+    /// Counts the jobs claimed.
+    pub generation: u64,
+    /// What is under way.
+    pub work: Work,
+    /// When a job was last claimed.
+    pub last_start: Option<Timestamp>,
+    /// When documents were last sent directly.
+    pub last_send: Option<Timestamp>,
+    /// When sent documents are to be looked at.
+    pub check_at: Option<Timestamp>,
+    /// The bucket for which Bedrock confirmed that this is an S3 data source of it.
+    pub verified: Option<String>,
+    /// Refusals and failed jobs since the last success.
+    pub failures: u32,
+    /// Conflicts, throttled and lost requests since the last success.
+    pub pushbacks: u32,
+    /// Nothing is tried before a time, and why.
+    pub wait: Option<Wait>,
+    /// It was tried as often as the policy allows.
+    pub quarantine: Option<Quarantine>,
+    /// The hold that was last announced: one that stays the same is said once.
+    pub announced: Option<HoldReason>,
+}
+
+/// What is under way on a data source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "work", rename_all = "snake_case")]
+pub enum Work {
+    /// Nothing.
+    Idle,
+    /// A job is claimed; whether it was started is not known yet.
+    Starting {
+        /// The token it is started with, however often.
+        client_token: String,
+        /// Changes dated up to here are in the bucket that the job reads.
+        covers: Timestamp,
+        /// From here on another process may ask again with the same token.
+        lease: Timestamp,
+        /// The decision to start it.
+        decision: Id,
+    },
+    /// A job is running.
+    Running {
+        /// Bedrock's id of it.
+        job: String,
+        /// Changes dated up to here are in the bucket that the job reads.
+        covers: Timestamp,
+        /// When to look at it next.
+        poll_at: Timestamp,
+        /// The decision to start it.
+        decision: Id,
+    },
+    /// A job has ended; the fates of its documents are being recorded.
+    Settling {
+        /// Changes dated up to here were in the bucket that the job read.
+        covers: Timestamp,
+        /// Documents failed or were skipped, so each document's state is asked for.
+        verify: bool,
+        /// When to look again.
+        check_at: Timestamp,
+        /// The outcome of the job.
+        outcome: Id,
+    },
+}
+
+/// A pause and its reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wait {
+    /// When it ends.
+    pub until: Timestamp,
+    /// Why.
+    pub reason: HoldReason,
+}
+
+/// A data source that is left alone until something changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantine {
+    /// What Bedrock said last.
+    pub reason: String,
+    /// `changes` at that time: a further change tries again.
+    pub changes: u64,
+    /// The policy's version at that time: another policy tries again.
+    pub policy: String,
+}
+
+impl Source {
+    /// A data source of which nothing is known yet.
+    #[must_use]
+    pub const fn new(id: DataSourceId) -> Self {
+        Self {
+            id,
+            revision: 0,
+            changes: 0,
+            touched_at: None,
+            clean: 0,
+            generation: 0,
+            work: Work::Idle,
+            last_start: None,
+            last_send: None,
+            check_at: None,
+            verified: None,
+            failures: 0,
+            pushbacks: 0,
+            wait: None,
+            quarantine: None,
+            announced: None,
+        }
+    }
+
+    /// Whether documents may be pending or something is under way.
+    #[must_use]
+    pub fn needs_attention(&self) -> bool {
+        self.changes != self.clean || self.work != Work::Idle
+    }
+
+    /// Whether it holds one of the account's job slots, as far as is known.
+    #[must_use]
+    pub const fn has_job(&self) -> bool {
+        matches!(self.work, Work::Starting { .. } | Work::Running { .. })
+    }
+}

@@ -1,0 +1,106 @@
+//! The envelope.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{Action, DocumentChange, DocumentOutcome, Hold, Id, Outcome, Receipt};
+
+/// Anything that happened, as it travels over the bus and stays in the ledger.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Which event this is; the same event made again has the same id.
+    pub id: Id,
+    /// What it is about: `document/…` or `data-source/…`.
+    pub subject: String,
+    /// The events that it follows from, at most [`Event::CAUSES`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<Id>,
+    /// When it was made.
+    pub at: Timestamp,
+    /// What it says.
+    #[serde(flatten)]
+    pub body: Body,
+}
+
+impl Event {
+    /// The source of all of Flywheel's events on the bus.
+    pub const SOURCE: &'static str = "flywheel";
+
+    /// The most causes that an event names: it must fit into one EventBridge entry together with what it says.
+    pub const CAUSES: usize = 200;
+
+    /// The detail-type on the bus.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self.body {
+            Body::DocumentChanged(_) => "signal.document-changed",
+            Body::InputRefused(_) => "signal.refused",
+            Body::SyncDecided(_) => "decision.sync",
+            Body::SyncHeld(_) => "decision.hold",
+            Body::SyncAnswered(_) => "receipt.sync",
+            Body::SyncEnded(_) => "outcome.sync",
+            Body::DocumentSettled(_) => "outcome.document",
+        }
+    }
+}
+
+/// What an event says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "detail")]
+pub enum Body {
+    /// Signal: a watched document changed.
+    #[serde(rename = "signal.document-changed")]
+    DocumentChanged(DocumentChange),
+    /// Signal: something came in that cannot be used. Kept with its reason, not retried.
+    #[serde(rename = "signal.refused")]
+    InputRefused(Refusal),
+    /// Decision: synchronise, so.
+    #[serde(rename = "decision.sync")]
+    SyncDecided(Action),
+    /// Decision: not now, because.
+    #[serde(rename = "decision.hold")]
+    SyncHeld(Hold),
+    /// Receipt: what Bedrock answered.
+    #[serde(rename = "receipt.sync")]
+    SyncAnswered(Receipt),
+    /// Outcome: how an ingestion job ended.
+    #[serde(rename = "outcome.sync")]
+    SyncEnded(Outcome),
+    /// Outcome: the fate of one document.
+    #[serde(rename = "outcome.document")]
+    DocumentSettled(DocumentOutcome),
+}
+
+/// Input that was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Why, naming the field, the value and what was expected.
+    pub reason: String,
+    /// The queue message it came in.
+    pub message_id: String,
+    /// The input, so that it can be sent again once it is mended; at most [`Refusal::KEPT`] bytes of it.
+    pub input: String,
+    /// The length of the whole input in bytes.
+    pub length: usize,
+}
+
+impl Refusal {
+    /// Bytes of an input that are kept: as much as fits into one EventBridge entry together with the envelope, even
+    /// though every character may need escaping.
+    pub const KEPT: usize = 30_000;
+
+    /// Keeps a refused input with its reason.
+    #[must_use]
+    pub fn new(reason: String, message_id: &str, input: &str) -> Self {
+        let kept = input.floor_char_boundary(Self::KEPT);
+        Self { reason, message_id: message_id.to_owned(), input: input[..kept].to_owned(), length: input.len() }
+    }
+
+    /// The event that reports it.
+    #[must_use]
+    pub fn event(self, at: Timestamp) -> Event {
+        // The same input in another message is another refusal.
+        let id = Id::of("signal.refused", &[&self.message_id, &self.input]);
+        Event { id, subject: "refused".to_owned(), causes: Vec::new(), at, body: Body::InputRefused(self) }
+    }
+}

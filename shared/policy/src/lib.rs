@@ -1,0 +1,141 @@
+//! The policy: one reviewed TOML file that says what Flywheel watches and how far it may go.
+//!
+//! [`Policy::parse`] either gives a policy that every other part may trust without checking again, or every problem of
+//! the file at once, each with its line, field, value and fix. A policy that does not parse is never in force: the last
+//! good one stays.
+
+mod error;
+mod file;
+
+use flywheel_model::DataSourceId;
+use sha2::{Digest, Sha256};
+
+pub use error::{PolicyErrors, Problem};
+
+/// A validated policy.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// Whether decisions are carried out.
+    pub mode: Mode,
+    /// How document changes become synchronisations.
+    pub sync: SyncPolicy,
+    /// What Bedrock allows this account, shared by everything that Flywheel does.
+    pub quotas: Quotas,
+    /// Which documents feed which data source. At least one, no data source twice.
+    pub data_sources: Vec<DataSource>,
+    /// The first 16 hexadecimal digits of the file's SHA-256: tells two policies apart in the ledger.
+    pub version: String,
+}
+
+/// Whether decisions are carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Decide, act and record.
+    Act,
+    /// Decide and record everything; call nothing that changes AWS.
+    DryRun,
+}
+
+/// How document changes become synchronisations of a knowledge base.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyncPolicy {
+    /// Up to this many changed documents of one data source are ingested directly; more start an ingestion job, which
+    /// reads the whole data source. 1 to 1,000; default 100.
+    pub direct_at_most: u32,
+    /// A job starts once no change has come for this many seconds. 2 to 900, default 3: below 2 a job could miss
+    /// changes, since S3 dates its events to the second.
+    pub settle_seconds: u32,
+    /// A job starts after this many seconds even though changes keep coming. Default 60.
+    pub settle_at_most_seconds: u32,
+    /// Seconds between two looks at a running job. 1 to 900, default 10.
+    pub poll_seconds: u32,
+    /// Seconds between two looks at documents that are being ingested directly. 1 to 900, default 2.
+    pub check_seconds: u32,
+    /// Seconds between two job starts of one data source. 0 to 86,400, default 30.
+    pub cooldown_seconds: u32,
+    /// How often a document, or a data source that refuses, is tried before it is quarantined. 1 to 10, default 3.
+    pub max_attempts: u32,
+    /// Ingestion jobs started in one clock hour, over the whole account. Default 120.
+    pub job_starts_per_hour: u32,
+    /// Documents sent directly in one clock hour, over the whole account. Default 50,000.
+    pub direct_documents_per_hour: u32,
+}
+
+/// Bedrock's quotas for one account and Region. The defaults are those of the Bedrock service quotas page in November
+/// 2026; they are configuration because accounts and Regions differ.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Quotas {
+    /// Ingestion jobs running at once in the account. Default 5.
+    pub running_jobs: u32,
+    /// `StartIngestionJob` requests a second. Default 0.1.
+    pub job_starts_per_second: f64,
+    /// Documents in one direct ingestion request. Default 10: the quotas page says 25, the service model 10.
+    pub documents_per_request: u32,
+    /// `IngestKnowledgeBaseDocuments` (and, separately, `DeleteKnowledgeBaseDocuments`) requests a second. Default 5.
+    pub direct_requests_per_second: f64,
+    /// `GetKnowledgeBaseDocuments` requests a second. Default 5.
+    pub document_reads_per_second: f64,
+}
+
+/// Which documents feed one data source of one knowledge base.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataSource {
+    /// The knowledge base and its data source.
+    pub id: DataSourceId,
+    /// The bucket that holds the documents.
+    pub bucket: String,
+    /// Keys start with this; empty for the whole bucket.
+    pub prefix: String,
+    /// If not empty, a key below `prefix` must match one of these globs (`**/*.md`).
+    pub include: Vec<String>,
+    /// A key that matches one of these globs is left out.
+    pub exclude: Vec<String>,
+    /// Whether documents may have a `NAME.metadata.json` beside them, which direct ingestion must then name.
+    pub metadata_files: bool,
+}
+
+impl Policy {
+    /// Reads and validates a policy file.
+    ///
+    /// # Errors
+    /// Every problem found, in the order of the file. A file that is not TOML has one problem.
+    pub fn parse(text: &str) -> Result<Self, PolicyErrors> {
+        let file = file::read(text)?;
+        let mut policy = file::validate(text, file)?;
+        policy.version = hex::encode(&Sha256::digest(text.as_bytes())[..8]);
+        Ok(policy)
+    }
+
+    /// The data sources that read a document, and nothing where none does.
+    pub fn readers<'a>(&'a self, bucket: &'a str, key: &'a str) -> impl Iterator<Item = &'a DataSource> {
+        self.data_sources.iter().filter(move |source| source.reads(bucket, key))
+    }
+
+    /// The rules of one data source, if it is in the policy.
+    #[must_use]
+    pub fn data_source(&self, id: &DataSourceId) -> Option<&DataSource> {
+        self.data_sources.iter().find(|source| source.id == *id)
+    }
+
+    /// The watched buckets, each once, in order.
+    #[must_use]
+    pub fn buckets(&self) -> Vec<&str> {
+        let mut buckets: Vec<&str> = self.data_sources.iter().map(|source| source.bucket.as_str()).collect();
+        buckets.sort_unstable();
+        buckets.dedup();
+        buckets
+    }
+}
+
+impl DataSource {
+    /// Whether this data source takes in a document.
+    #[must_use]
+    pub fn reads(&self, bucket: &str, key: &str) -> bool {
+        let Some(below) = (self.bucket == bucket).then(|| key.strip_prefix(self.prefix.as_str())).flatten() else {
+            return false;
+        };
+        let matches = |glob: &String| fast_glob::glob_match(glob, below);
+        (self.include.is_empty() || self.include.iter().any(matches)) && !self.exclude.iter().any(matches)
+    }
+}

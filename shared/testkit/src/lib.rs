@@ -1,0 +1,12 @@
+//! A world in memory for tests and benchmarks.
+//!
+//! [`Simulation`] runs the real functions against S3 buckets, queues, a record and Bedrock knowledge bases that live in
+//! memory and in simulated time. Every call of a port is a step between which another invocation may come first, or
+//! the process may die. Messages may come late, twice and out of order. All of it follows from one seed.
+
+mod ports;
+mod simulation;
+mod world;
+
+pub use simulation::{Chaos, Simulation};
+pub use world::{Memory, Problem};
