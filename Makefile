@@ -58,7 +58,10 @@ test: $(RUN)/ready build ## All tests, end to end against the local AWS included
 
 .PHONY: bench
 bench: $(RUN)/ready build-release ## Measure the loop against its quotas, and the functions' cold starts (target/bench)
-	$(CARGO) run --release --locked -p flywheel-tests --bin bench
+	PATH="$(RUN)/bin:$$PATH" cargo-lambda lambda build --release --locked --skip-target-check --compiler $(COMPILER) --package empty-function
+	$(CARGO) build --profile bench-sim --locked --package flywheel-bench
+	@"$(CARGO_TARGET_DIR)/bench-sim/bench" kb-sync --out "$(CARGO_TARGET_DIR)/bench/kb-sync.json"
+	@"$(CARGO_TARGET_DIR)/bench-sim/bench" cold-start --binaries "$(CARGO_TARGET_DIR)/lambda" --out "$(CARGO_TARGET_DIR)/bench/cold-start.json"
 
 .PHONY: fmt
 fmt: ## Format the code

@@ -67,7 +67,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
             name: "ledger",
             stack: options.stack.clone(),
             keep: options.target.keeps_data(),
-            indexes: vec![table::Index { name: "by-subject", partition: "subject", sort: "at", sort_kind: "S" }],
+            indexes: vec![table::Index { name: "by-subject", partition: "subject", sort: "at", sort_kind: "N" }],
         },
     );
 

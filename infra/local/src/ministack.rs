@@ -25,7 +25,7 @@ pub fn tools() -> Result<PathBuf> {
     if !folder.join("bin/ministack").is_file() {
         bail!("the local AWS is not installed in {}: `make demo`, `make test` and `make tools` install it", folder.display());
     }
-    Ok(std::path::absolute(folder)?)
+    Ok(folder.canonicalize()?)
 }
 
 /// A running ministack, with its data in memory and its files in a folder that goes with it.

@@ -119,7 +119,7 @@ async fn watch(environment: &BTreeMap<String, String>, terminal: &mut Terminal) 
     let program = tools.join("bin/cargo-lambda");
     let arguments = ["lambda", "watch", "--invoke-address", address].map(OsStr::new);
     let mut command = launch(&tools, &[&[program.as_os_str()], arguments.as_slice()].concat());
-    command.envs(environment);
+    command.envs(environment).env("RUST_LOG", "info,cargo_lambda=warn,cargo_lambda_watch=warn,cargo_lambda_remote=warn,watchexec=off");
     let mut process = Process::start(command)?;
     loop {
         if let Some(status) = process.ended()? {

@@ -14,6 +14,7 @@ use flywheel_engine::documents::METADATA_ENDING;
 use flywheel_engine::sync::answers::{DocumentState, Job, Object};
 use flywheel_model::{Answer, DataSourceId, DocumentId, JobEnd, JobStatistics};
 use flywheel_ports::{KnowledgeBases, Unavailable};
+use jiff::Timestamp;
 
 use crate::error::{answer, described, unavailable};
 
@@ -172,7 +173,10 @@ fn state(detail: &KnowledgeBaseDocumentDetail) -> DocumentState {
         | DocumentStatus::MetadataPartiallyIndexed
         | DocumentStatus::MetadataUpdateFailed => DocumentState::Failed(format!("{}: {}", detail.status().as_str(), reason())),
         DocumentStatus::Ignored => DocumentState::Ignored(format!("IGNORED: {}", reason())),
-        DocumentStatus::Indexed => DocumentState::Indexed,
+        DocumentStatus::Indexed => {
+            let since = detail.updated_at().and_then(|at| at.to_millis().ok()).and_then(|at| Timestamp::from_millisecond(at).ok());
+            DocumentState::Indexed { since }
+        }
         DocumentStatus::NotFound => DocumentState::Absent,
         // Among them statuses that are newer than this program.
         _ => DocumentState::Working,

@@ -28,7 +28,8 @@ struct Step(bool);
 impl Future for Step {
     type Output = ();
 
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        context.waker().wake_by_ref();
         if std::mem::replace(&mut self.0, true) { Poll::Ready(()) } else { Poll::Pending }
     }
 }
@@ -296,7 +297,7 @@ fn state(detail: &DocumentDetail) -> DocumentState {
     match detail.status {
         DocumentStatus::Failed => DocumentState::Failed(reason()),
         DocumentStatus::Ignored => DocumentState::Ignored(reason()),
-        DocumentStatus::Indexed => DocumentState::Indexed,
+        DocumentStatus::Indexed => DocumentState::Indexed { since: Some(detail.updated_at) },
         DocumentStatus::NotFound => DocumentState::Absent,
         DocumentStatus::Starting
         | DocumentStatus::Pending

@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use flywheel_bedrock::core::{Bedrock, DataSourceKind, NewDataSource, NewKnowledgeBase, ObjectVersion};
-use flywheel_engine::sync::Account;
+use flywheel_engine::documents::Document;
+use flywheel_engine::sync::{Account, Source};
 use flywheel_model::DocumentId;
 use flywheel_policy::Policy;
 use jiff::{SignedDuration, Timestamp};
@@ -82,12 +83,12 @@ impl Simulation {
         let mut known = BTreeMap::new();
         for rules in &policy.data_sources {
             if known.insert(rules.id.knowledge_base.clone(), ()).is_none() {
-                let new = NewKnowledgeBase { id: Some(rules.id.knowledge_base.clone()), name: "docs".to_owned() };
+                let new = NewKnowledgeBase { id: Some(rules.id.knowledge_base.clone()), name: rules.id.knowledge_base.clone() };
                 bedrock.create_knowledge_base(now, new).expect("a valid id");
             }
             let kind = DataSourceKind::S3 { bucket: rules.bucket.clone(), inclusion_prefixes: vec![rules.prefix.clone()] };
-            let (knowledge_base, id) = (rules.id.knowledge_base.clone(), Some(rules.id.data_source.clone()));
-            bedrock.create_data_source(now, NewDataSource { id, knowledge_base, name: "docs".to_owned(), kind }).expect("a valid id");
+            let (knowledge_base, name) = (rules.id.knowledge_base.clone(), rules.id.data_source.clone());
+            bedrock.create_data_source(now, NewDataSource { id: Some(name.clone()), knowledge_base, name, kind }).expect("a valid id");
         }
         bedrock.forget_calls();
         let memory = Memory {
@@ -178,19 +179,26 @@ impl Simulation {
     }
 
     fn is_quiet(&self) -> bool {
+        self.changes.is_empty() && self.running.is_empty() && self.unsettled().is_empty()
+    }
+
+    /// The data sources that are not at rest, each with its pending documents.
+    #[must_use]
+    pub fn unsettled(&self) -> Vec<(Source, Vec<Document>)> {
         let memory = self.memory.borrow();
-        let attended = |source: &flywheel_engine::sync::Source| !source.needs_attention();
-        self.changes.is_empty()
-            && self.running.is_empty()
-            && memory.sources.values().all(attended)
-            && memory.documents.iter().all(|(source, documents)| {
-                let set_aside = memory.sources.get(source).is_some_and(|source| source.quarantine.is_some());
-                set_aside || documents.values().all(|document| !document.is_pending())
-            })
+        let with_pending = memory.sources.values().map(|source| {
+            let documents = memory.documents.get(&source.id).into_iter().flat_map(|documents| documents.values());
+            let pending: Vec<Document> = documents.filter(|document| document.is_pending()).cloned().collect();
+            (source.clone(), pending)
+        });
+        with_pending.filter(|(source, pending)| source.needs_attention() || (source.quarantine.is_none() && !pending.is_empty())).collect()
     }
 
     /// One step of one process, or the clock's way to the next message. `false` once the moment is reached.
     fn step(&mut self, until: Timestamp) -> bool {
+        if self.now() >= until {
+            return false;
+        }
         self.begin_invocations();
         if self.running.is_empty() {
             let memory = self.memory.borrow();

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use flywheel_deploy::Deployed;
+use flywheel_engine::documents::Status;
 use flywheel_model::{DataSourceId, Event};
 
 use super::tables;
@@ -74,15 +75,11 @@ impl Audit {
         let mut snapshot = Snapshot { documents: bucket.len(), jobs: aws.bedrock_report().jobs_running, ..Snapshot::default() };
         let mut indexed = BTreeSet::new();
         for source in &self.sources {
-            let rows = tables::documents(&self.dynamodb, &self.state, source).await?;
-            for (key, row) in &rows {
-                let reason = row.reason.clone().unwrap_or_else(|| "no reason given".to_owned());
-                match row.status.as_str() {
-                    "pending" => snapshot.pending += 1,
-                    "quarantined" => {
-                        snapshot.quarantined.insert(key.clone(), reason);
-                    }
-                    _ => {}
+            for (key, status) in tables::documents(&self.dynamodb, &self.state, source).await? {
+                match status {
+                    Status::Pending { .. } => snapshot.pending += 1,
+                    Status::Quarantined { reason } => drop(snapshot.quarantined.insert(key, reason)),
+                    Status::Indexed | Status::Deleted => {}
                 }
             }
             for (key, etag) in index.get(source).into_iter().flatten() {

@@ -45,9 +45,9 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    /// Whether the loop did what it is for.
+    /// Whether the loop did what it is for, and can show it.
     pub(crate) fn good(&self) -> bool {
-        self.changes_lost == 0 && self.questions_right == self.questions
+        self.changes_lost == 0 && self.changes_seen >= self.documents_changed && self.questions_right == self.questions
     }
 
     pub(crate) fn write(&self, file: &Path) -> Result<()> {

@@ -2,20 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
+use flywheel_engine::documents::{Document, Status};
 use flywheel_model::{Body, DataSourceId, Event};
 
-/// A document's row in the state table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Row {
-    pub(crate) status: String,
-    pub(crate) reason: Option<String>,
-}
-
-/// The rows of a data source's documents, by key.
-pub(crate) async fn documents(client: &Client, table: &str, source: &DataSourceId) -> Result<BTreeMap<String, Row>> {
+/// What Flywheel recorded of a data source's documents, by key.
+pub(crate) async fn documents(client: &Client, table: &str, source: &DataSourceId) -> Result<BTreeMap<String, Status>> {
     let mut pages = client
         .query()
         .table_name(table)
@@ -25,15 +19,12 @@ pub(crate) async fn documents(client: &Client, table: &str, source: &DataSourceI
         .into_paginator()
         .items()
         .send();
-    let mut rows = BTreeMap::new();
-    while let Some(item) = pages.next().await {
-        let item = item?;
-        let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
-        if let (Some(key), Some(status)) = (text("key"), text("status")) {
-            rows.insert(key, Row { status, reason: text("reason") });
-        }
+    let mut documents = BTreeMap::new();
+    while let Some(row) = pages.next().await {
+        let document: Document = serde_dynamo::from_item(row?).context("a row of the state table is not a document")?;
+        documents.insert(document.id.key, document.status);
     }
-    Ok(rows)
+    Ok(documents)
 }
 
 /// Every event of the ledger.

@@ -48,7 +48,10 @@ pub enum DocumentState {
     /// Being ingested or deleted.
     Working,
     /// In the index.
-    Indexed,
+    Indexed {
+        /// Since when, if Bedrock says it.
+        since: Option<Timestamp>,
+    },
     /// Not in the index.
     Absent,
     /// It failed; trying again may help.
@@ -202,8 +205,13 @@ pub fn judge(document: &Document, state: DocumentState, object: Option<Object>, 
             Some(sent_at) if now.duration_since(sent_at) > INGESTION_PATIENCE => Verdict::Retry("still in progress after an hour".to_owned()),
             _ => Verdict::Wait,
         },
-        DocumentState::Indexed if wanted => Verdict::Settled(Fate::Indexed),
-        DocumentState::Indexed => Verdict::Retry("still in the index although the object is gone".to_owned()),
+        // The request may never have been made: its process died, or the network failed. What is indexed is then an
+        // earlier content.
+        DocumentState::Indexed { since: Some(since) } if wanted && document.sent_at().is_some_and(|sent_at| since < sent_at) => {
+            Verdict::Retry("the index has only an earlier content".to_owned())
+        }
+        DocumentState::Indexed { .. } if wanted => Verdict::Settled(Fate::Indexed),
+        DocumentState::Indexed { .. } => Verdict::Retry("still in the index although the object is gone".to_owned()),
         DocumentState::Absent if wanted => Verdict::Retry("Bedrock does not know the document".to_owned()),
         _ if empty => nothing_to_index(),
         DocumentState::Absent => Verdict::Settled(Fate::Deleted),
@@ -220,7 +228,7 @@ pub fn judge(document: &Document, state: DocumentState, object: Option<Object>, 
 pub fn needs_object(document: &Document, state: &DocumentState) -> bool {
     match (document.change, state) {
         (_, DocumentState::Working) | (ChangeKind::Deleted | ChangeKind::Emptied, _) => false,
-        (ChangeKind::Written, DocumentState::Indexed) => false,
+        (ChangeKind::Written, DocumentState::Indexed { .. }) => false,
         (ChangeKind::Written | ChangeKind::VersionDeleted | ChangeKind::MetadataChanged, _) => true,
     }
 }
@@ -229,7 +237,7 @@ pub fn needs_object(document: &Document, state: &DocumentState) -> bool {
 #[must_use]
 pub fn fate_after_job(document: &Document) -> Option<DocumentState> {
     match document.change {
-        ChangeKind::Written => Some(DocumentState::Indexed),
+        ChangeKind::Written => Some(DocumentState::Indexed { since: None }),
         ChangeKind::Deleted => Some(DocumentState::Absent),
         // What Bedrock made of it has to be asked for.
         ChangeKind::Emptied | ChangeKind::VersionDeleted | ChangeKind::MetadataChanged => None,

@@ -265,10 +265,11 @@ impl<'a> Planner<'a> {
             self.wake(check_at);
             return self.keep(source);
         }
-        // A document that failed waits for its own next try.
+        // A document that failed, and was not to be tried again before the job began, waits for its own next try.
         let mut covered: Vec<Document> = pending
             .into_iter()
-            .filter(|document| document.changed_at <= covers && document.retry_at().is_none() && document.sent_at().is_none())
+            .filter(|document| document.changed_at <= covers && document.retry_at().is_none_or(|retry_at| retry_at <= covers))
+            .filter(|document| document.sent_at().is_none())
             .collect();
         covered.truncate(SETTLED_AT_ONCE);
         // After a job without failures the events themselves tell most fates; only the others cost a question.

@@ -1,0 +1,48 @@
+//! Measures the document loop against Bedrock's quotas, and the functions' cold starts. `make bench` runs both.
+
+mod aws_stub;
+mod bound;
+mod cold_start;
+mod http;
+mod job_per_object;
+mod kb_sync;
+mod report;
+mod runtime_api;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Measures Flywheel; each benchmark prints a table and writes its figures as JSON.
+#[derive(Parser)]
+struct Options {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// The document loop against Bedrock's quotas, in simulated time
+    KbSync {
+        #[command(flatten)]
+        settings: kb_sync::Settings,
+        /// Where the figures go
+        #[arg(long, default_value = "target/bench/kb-sync.json")]
+        out: PathBuf,
+    },
+    /// The functions' starts, memory and handling of batches
+    ColdStart {
+        #[command(flatten)]
+        settings: cold_start::Settings,
+        /// Where the figures go
+        #[arg(long, default_value = "target/bench/cold-start.json")]
+        out: PathBuf,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Options::parse().what {
+        What::KbSync { settings, out } => kb_sync::run(settings, &out),
+        What::ColdStart { settings, out } => cold_start::run(settings, &out),
+    }
+}
