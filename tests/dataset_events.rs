@@ -111,7 +111,7 @@ fn as_messages_none_of_them_is_lost_and_none_keeps_the_others() {
     let Some(samples) = samples() else { return };
     let batch = messages(samples.iter().map(|sample| sample.text.as_str()));
     let site = site(&samples);
-    let counts = deliver(&site, batch);
+    let counts = deliver(&site, &batch);
     print("as messages of one batch for track-documents", &counts);
     assert!(counts["recorded"] > 0 && counts["refused"] > 0, "{counts:?}");
 }
@@ -127,7 +127,7 @@ fn as_lambda_input_those_that_are_batches_come_to_something_for_each_message() {
         for (n, message) in unpack(event).into_iter().enumerate() {
             *table.entry("messages in them".to_owned()).or_default() += 1;
             let message = Message { id: format!("{file} {n}"), ..message };
-            for (what, how_many) in deliver(&site, vec![message]) {
+            for (what, how_many) in deliver(&site, &[message]) {
                 *table.entry(what).or_default() += how_many;
             }
         }
@@ -150,8 +150,8 @@ fn none_of_them_is_taken_for_an_event_of_the_bus() {
 }
 
 /// Delivers a batch, and checks that each message came to something.
-fn deliver(site: &Site, batch: Vec<Message>) -> BTreeMap<String, usize> {
-    let tracked = site.deliver(batch.clone());
+fn deliver(site: &Site, batch: &[Message]) -> BTreeMap<String, usize> {
+    let tracked = site.deliver(batch.to_vec());
     assert_eq!(tracked.failed, Vec::<String>::new());
     assert_eq!(tracked.recorded + tracked.known + tracked.passed_over + tracked.refused, batch.len() as u64);
     let refusals: Vec<_> = batch.iter().filter_map(|message| site.refusal(&message.id)).collect();

@@ -192,7 +192,11 @@ fn a_lost_answer_does_not_start_a_second_job() {
     assert!(world.settle(HOUR));
     assert_consistent(&world, &policy);
     assert_eq!(jobs(&world), 1);
-    assert!(events(&world).iter().any(|event| matches!(&event.body, Body::SyncAnswered(receipt) if matches!(receipt.answer, Answer::Lost { .. }))));
+    assert!(
+        events(&world)
+            .iter()
+            .any(|event| matches!(&event.body, Body::SyncAnswered(receipt) if matches!(receipt.answer, Answer::Lost { .. })))
+    );
 }
 
 #[test]
@@ -205,7 +209,8 @@ fn a_document_that_fails_is_retried_a_bounded_number_of_times() {
     world.write(&document("kb0/ds0/", "good.md"), 1_000);
     assert!(world.settle(HOUR));
     assert_consistent(&world, &policy);
-    let sent = world.memory.borrow().bedrock.calls().iter().filter(|call| call.operation == Operation::IngestKnowledgeBaseDocuments).count();
+    let sent =
+        world.memory.borrow().bedrock.calls().iter().filter(|call| call.operation == Operation::IngestKnowledgeBaseDocuments).count();
     assert_eq!(sent, 3, "the first time together, then the bad one alone");
 }
 

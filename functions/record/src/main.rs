@@ -22,7 +22,7 @@ async fn main() -> Result<(), Error> {
             let event = record::read(&body).unwrap_or_else(|reason| {
                 let id = message.message_id.unwrap_or_default();
                 tracing::warn!(message = id, reason, "refused");
-                Refusal::new(reason, &id, &body).event(Timestamp::now())
+                Refusal::new(&reason, &id, &body).event(Timestamp::now())
             });
             ledger.record(&event).await.map_err(Redeliver::from)
         });

@@ -26,6 +26,12 @@ const TIME: SignedDuration = SignedDuration::from_secs(15);
 /// The longest delay of a queue message (Amazon SQS quotas).
 const LONGEST_DELAY: SignedDuration = SignedDuration::from_mins(15);
 
+/// Whether a message of the queue asks for a sweep: that of the schedule does.
+#[must_use]
+pub fn asks_for_sweep(body: &str) -> bool {
+    body.contains("\"sweep\"")
+}
+
 /// The world that the loop acts on.
 #[derive(Debug)]
 pub struct World<S, B, K, O, W> {

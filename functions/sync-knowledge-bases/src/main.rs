@@ -5,7 +5,7 @@ use flywheel_adapters::{BedrockKnowledgeBases, EventBridgeBus, PolicySource, S3B
 use flywheel_kit::{Metrics, Unit, start_logging, variable};
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
-use sync_knowledge_bases::{Report, World};
+use sync_knowledge_bases::{Report, World, asks_for_sweep};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -22,15 +22,12 @@ async fn main() -> Result<(), Error> {
     run(service_fn(async |event: LambdaEvent<SqsEvent>| {
         let policy = policies.current().await?;
         // Several messages ask for the same: a look at everything.
-        let report = world.synchronise(&policy, asks_for_sweep(&event.payload), &Timestamp::now).await?;
+        let sweep = event.payload.records.iter().filter_map(|message| message.body.as_deref()).any(asks_for_sweep);
+        let report = world.synchronise(&policy, sweep, &Timestamp::now).await?;
         metrics(&report).print();
         Ok::<(), Error>(())
     }))
     .await
-}
-
-fn asks_for_sweep(event: &SqsEvent) -> bool {
-    event.records.iter().any(|message| message.body.as_deref().is_some_and(|body| body.contains("sweep")))
 }
 
 fn metrics(report: &Report) -> Metrics {

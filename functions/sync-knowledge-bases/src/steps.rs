@@ -7,7 +7,7 @@ use flywheel_engine::sync::answers::{self, DocumentState, Object, Verdict};
 use flywheel_engine::sync::{Source, Step, Work};
 use flywheel_model::{Answer, ChangeKind, DocumentId, Event, Fate, Id};
 use flywheel_policy::Policy;
-use flywheel_ports::{Buckets, Bus, KnowledgeBases, SyncStore, Unavailable, Wakes};
+use flywheel_ports::{Buckets, Bus, KnowledgeBases, NoAnswer, SyncStore, Unavailable, Wakes};
 use futures::StreamExt;
 use futures::future::try_join_all;
 use jiff::Timestamp;
@@ -84,12 +84,7 @@ impl Report {
 
 impl<S: SyncStore, B: Bus, K: KnowledgeBases, O: Buckets, W: Wakes> World<S, B, K, O, W> {
     /// Carries out the steps of one data source.
-    pub(crate) async fn work_on(
-        &self,
-        steps: Vec<Step>,
-        policy: &Policy,
-        clock: &dyn Fn() -> Timestamp,
-    ) -> Result<Report, Unavailable> {
+    pub(crate) async fn work_on(&self, steps: Vec<Step>, policy: &Policy, clock: &dyn Fn() -> Timestamp) -> Result<Report, Unavailable> {
         let mut report = Report::default();
         let Some(first) = steps.first() else { return Ok(report) };
         // The claim was a write.
@@ -100,7 +95,7 @@ impl<S: SyncStore, B: Bus, K: KnowledgeBases, O: Buckets, W: Wakes> World<S, B, 
             source = match step {
                 Step::Verify { bucket, .. } => match self.knowledge_bases.verify(&source.id, &bucket).await {
                     Ok(problem) => answers::verified(source, bucket, problem, policy, clock()),
-                    Err(error) => unanswered(source, &error, policy, clock()),
+                    Err(error) => not_answered(source, error, policy, clock()),
                 },
                 Step::Start { decision, .. } => self.start(source, &decision, policy, clock, &mut report).await?,
                 Step::Poll { job, .. } => self.poll(source, &job, policy, clock).await?,
@@ -140,10 +135,7 @@ impl<S: SyncStore, B: Bus, K: KnowledgeBases, O: Buckets, W: Wakes> World<S, B, 
                 self.bus.publish(outcome.as_slice()).await?;
                 Ok(source)
             }
-            Err(error) => {
-                tracing::warn!(source = %source.id, %error, "the job is looked at again later");
-                Ok(source)
-            }
+            Err(error) => Ok(not_answered(source, error, policy, clock())),
         }
     }
 
@@ -203,11 +195,12 @@ impl<S: SyncStore, B: Bus, K: KnowledgeBases, O: Buckets, W: Wakes> World<S, B, 
         report.count(&answer);
         self.bus.publish(&[answers::receipt(&source.id, &decision.id, answer.clone(), clock())]).await?;
         let (source, on_their_way) = answers::documents_sent(source, &answer, policy, clock());
-        if !on_their_way {
+        let answered = documents.into_iter().map(|document| {
             // The claim was a write of each.
-            let back = documents.into_iter().map(|document| Document { revision: document.revision + 1, ..document }.waiting(None));
-            self.save_all(&source, back.collect()).await?;
-        }
+            let document = Document { revision: document.revision + 1, ..document };
+            if on_their_way { document.accepted() } else { document.waiting(None) }
+        });
+        self.save_all(&source, answered.collect()).await?;
         Ok(source)
     }
 
@@ -221,10 +214,7 @@ impl<S: SyncStore, B: Bus, K: KnowledgeBases, O: Buckets, W: Wakes> World<S, B, 
     ) -> Result<Source, Unavailable> {
         let states = match self.states(&source, &documents, policy).await {
             Ok(states) => states,
-            Err(error) => {
-                tracing::warn!(source = %source.id, %error, "the documents are looked at again later");
-                return Ok(source);
-            }
+            Err(error) => return Ok(not_answered(source, error, policy, clock())),
         };
         self.judge_all(&source, documents.into_iter().zip(states).collect(), None, policy, clock(), report).await?;
         Ok(source)
@@ -248,14 +238,14 @@ impl<S: SyncStore, B: Bus, K: KnowledgeBases, O: Buckets, W: Wakes> World<S, B, 
             told.into_iter().filter_map(|document| known(&document).map(|state| (document, state))).collect();
         match self.states(&source, &asked, policy).await {
             Ok(states) => judged.extend(asked.into_iter().zip(states)),
-            Err(error) => return Ok(unanswered(source, &error, policy, clock())),
+            Err(error) => return Ok(not_answered(source, error, policy, clock())),
         }
         self.judge_all(&source, judged, outcome, policy, clock(), report).await?;
         Ok(answers::settled(source, none_left, clock()))
     }
 
     /// The states of documents, in as many requests as it takes.
-    async fn states(&self, source: &Source, documents: &[Document], policy: &Policy) -> Result<Vec<DocumentState>, Unavailable> {
+    async fn states(&self, source: &Source, documents: &[Document], policy: &Policy) -> Result<Vec<DocumentState>, NoAnswer> {
         let ids: Vec<DocumentId> = documents.iter().map(|document| document.id.clone()).collect();
         let mut states = Vec::with_capacity(ids.len());
         for request in ids.chunks(policy.quotas.documents_per_request as usize) {
@@ -321,7 +311,10 @@ impl<S: SyncStore, B: Bus, K: KnowledgeBases, O: Buckets, W: Wakes> World<S, B, 
     }
 }
 
-fn unanswered(source: Source, error: &Unavailable, policy: &Policy, now: Timestamp) -> Source {
-    tracing::warn!(source = %source.id, %error, "asked again later");
-    answers::unanswered(source, policy, now)
+fn not_answered(source: Source, error: NoAnswer, policy: &Policy, now: Timestamp) -> Source {
+    tracing::warn!(source = %source.id, %error, "not answered");
+    match error {
+        NoAnswer::Later(why) => answers::unanswered(source, why, policy, now),
+        NoAnswer::Refused(why) => answers::question_refused(source, why, policy, now),
+    }
 }

@@ -47,7 +47,7 @@ pub struct Tracked {
 /// What one message comes to.
 enum Reading {
     Change { change: DocumentChange, signal: Id, readers: Vec<DataSourceId> },
-    PassedOver,
+    PassedOver(&'static str),
     Refused(String),
 }
 
@@ -66,11 +66,14 @@ pub async fn track<L: ChangeLog, B: Bus, W: Wakes>(
     let mut told = Vec::new();
     for message in messages {
         match read(policy, &message.body) {
-            Reading::PassedOver => tracked.passed_over += 1,
+            Reading::PassedOver(why) => {
+                tracing::info!(message = message.id, why, "passed over");
+                tracked.passed_over += 1;
+            }
             Reading::Refused(reason) => {
                 tracing::warn!(message = message.id, reason, "refused");
                 tracked.refused += 1;
-                events.push(Refusal::new(reason, &message.id, &message.body).event(now));
+                events.push(Refusal::new(&reason, &message.id, &message.body).event(now));
                 told.push(message.id);
             }
             Reading::Change { change, signal, readers } => {
@@ -116,12 +119,12 @@ pub async fn track<L: ChangeLog, B: Bus, W: Wakes>(
 fn read(policy: &Policy, body: &str) -> Reading {
     let change = match catch_unwind(|| s3_event::parse(body)) {
         Ok(Ok(S3Event::Changed(change))) => change,
-        Ok(Ok(S3Event::Other { .. })) => return Reading::PassedOver,
+        Ok(Ok(S3Event::Other { .. })) => return Reading::PassedOver("it changes no content"),
         Ok(Err(reason)) => return Reading::Refused(reason),
         Err(_) => return Reading::Refused("reading it panicked; please report this".to_owned()),
     };
     if documents::is_folder_placeholder(&change.document.key) {
-        return Reading::PassedOver;
+        return Reading::PassedOver("it is a folder's placeholder");
     }
     // The signal is what S3 said; what it concerns may be the document beside a metadata file.
     let signal = change.id();
@@ -129,7 +132,11 @@ fn read(policy: &Policy, body: &str) -> Reading {
     let (bucket, key) = (&concerned.document.bucket, &concerned.document.key);
     let with_metadata = policy.readers(bucket, key).filter(|source| source.metadata_files || concerned == change);
     let readers: Vec<DataSourceId> = with_metadata.map(|source| source.id.clone()).collect();
-    if readers.is_empty() { Reading::PassedOver } else { Reading::Change { change: concerned, signal, readers } }
+    if readers.is_empty() {
+        Reading::PassedOver("no data source of the policy reads it")
+    } else {
+        Reading::Change { change: concerned, signal, readers }
+    }
 }
 
 /// Records a change with each data source that reads the document. `true` if it was news to one of them.

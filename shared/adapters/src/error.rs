@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use flywheel_model::Answer;
-use flywheel_ports::Unavailable;
+use flywheel_ports::{NoAnswer, Unavailable};
 
 pub(crate) fn unavailable<E, R>(what: &'static str) -> impl FnOnce(SdkError<E, R>) -> Unavailable
 where
@@ -40,5 +40,17 @@ where
         Some("AccessDeniedException" | "ResourceNotFoundException" | "ValidationException") => Answer::Refused { message },
         // The service failed on the way; what it had done by then is not known.
         _ => Answer::Lost { message },
+    }
+}
+
+/// What an error of a question means.
+pub(crate) fn no_answer<E, R>(error: &SdkError<E, R>) -> NoAnswer
+where
+    E: std::error::Error + ProvideErrorMetadata + 'static,
+    R: std::fmt::Debug,
+{
+    match answer(error) {
+        Answer::Refused { message } => NoAnswer::Refused(message),
+        _ => NoAnswer::Later(described(error)),
     }
 }

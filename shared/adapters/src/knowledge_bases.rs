@@ -13,10 +13,10 @@ use aws_sdk_bedrockagent::types::{
 use flywheel_engine::documents::METADATA_ENDING;
 use flywheel_engine::sync::answers::{DocumentState, Job, Object};
 use flywheel_model::{Answer, DataSourceId, DocumentId, JobEnd, JobStatistics};
-use flywheel_ports::{KnowledgeBases, Unavailable};
+use flywheel_ports::{KnowledgeBases, NoAnswer};
 use jiff::Timestamp;
 
-use crate::error::{answer, described, unavailable};
+use crate::error::{answer, no_answer};
 
 /// Bedrock's knowledge bases.
 #[derive(Debug, Clone)]
@@ -38,20 +38,22 @@ impl BedrockKnowledgeBases {
 }
 
 impl KnowledgeBases for BedrockKnowledgeBases {
-    async fn verify(&self, source: &DataSourceId, bucket: &str) -> Result<Option<String>, Unavailable> {
+    async fn verify(&self, source: &DataSourceId, bucket: &str) -> Result<Option<String>, NoAnswer> {
         let request = self.client.get_data_source().knowledge_base_id(&source.knowledge_base).data_source_id(&source.data_source);
         let found = match request.send().await {
             Ok(found) => found,
-            Err(error) => match answer(&error) {
-                Answer::Refused { message } => return Ok(Some(format!("{source}: {message}; check the ids in the policy"))),
-                _ => return Err(unavailable("look at the data source")(error)),
+            Err(error) => match no_answer(&error) {
+                NoAnswer::Refused(message) => return Ok(Some(format!("{source}: {message}; check the ids in the policy"))),
+                later @ NoAnswer::Later(_) => return Err(later),
             },
         };
         let configuration = found.data_source().and_then(|found| found.data_source_configuration());
         let Some(configuration) = configuration else { return Ok(Some(format!("{source} has no configuration"))) };
         if *configuration.r#type() != DataSourceType::S3 {
             let kind = configuration.r#type().as_str();
-            return Ok(Some(format!("{source} is a data source of type {kind}; only S3 documents can be followed, take it out of the policy")));
+            return Ok(Some(format!(
+                "{source} is a data source of type {kind}; only S3 documents can be followed, take it out of the policy"
+            )));
         }
         let arn = configuration.s3_configuration().map(|s3| s3.bucket_arn()).unwrap_or_default();
         let reads = arn.rsplit(':').next().unwrap_or_default();
@@ -75,7 +77,7 @@ impl KnowledgeBases for BedrockKnowledgeBases {
         }
     }
 
-    async fn job(&self, source: &DataSourceId, job: &str) -> Result<Job, Unavailable> {
+    async fn job(&self, source: &DataSourceId, job: &str) -> Result<Job, NoAnswer> {
         let request = self
             .client
             .get_ingestion_job()
@@ -85,7 +87,7 @@ impl KnowledgeBases for BedrockKnowledgeBases {
         match request.send().await {
             Ok(found) => Ok(found.ingestion_job.map_or(Job::Unknown, seen)),
             Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => Ok(Job::Unknown),
-            Err(error) => Err(unavailable("look at the job")(error)),
+            Err(error) => Err(no_answer(&error)),
         }
     }
 
@@ -118,16 +120,15 @@ impl KnowledgeBases for BedrockKnowledgeBases {
         accepted(request.send().await.map(|_| documents.len()).map_err(|error| answer(&error)))
     }
 
-    async fn document_states(&self, source: &DataSourceId, documents: &[DocumentId]) -> Result<Vec<DocumentState>, Unavailable> {
-        const WHAT: &str = "look at documents";
-        let identifiers = identifiers(documents).map_err(|error| Unavailable { what: WHAT, why: error.to_string() })?;
+    async fn document_states(&self, source: &DataSourceId, documents: &[DocumentId]) -> Result<Vec<DocumentState>, NoAnswer> {
+        let identifiers = identifiers(documents).map_err(|error| NoAnswer::Refused(error.to_string()))?;
         let request = self
             .client
             .get_knowledge_base_documents()
             .knowledge_base_id(&source.knowledge_base)
             .data_source_id(&source.data_source)
             .set_document_identifiers(Some(identifiers));
-        let found = request.send().await.map_err(|error| Unavailable { what: WHAT, why: described(&error) })?;
+        let found = request.send().await.map_err(|error| no_answer(&error))?;
         let states = documents.iter().map(|document| {
             let uri = document.uri();
             let is_it = |detail: &&KnowledgeBaseDocumentDetail| {

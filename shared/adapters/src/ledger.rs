@@ -34,11 +34,7 @@ impl Ledger {
         let string = |text: &str| AttributeValue::S(text.to_owned());
         // Pointers first: an event that is there is there with all of them.
         let pointers = event.causes.iter().map(|cause| {
-            self.put(vec![
-                ("pk", string(cause.as_str())),
-                ("sk", string(&format!("effect#{}", event.id))),
-                ("kind", string(event.kind())),
-            ])
+            self.put(vec![("pk", string(cause.as_str())), ("sk", string(&format!("effect#{}", event.id))), ("kind", string(event.kind()))])
         });
         let written: Vec<_> = futures::stream::iter(pointers.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).collect().await;
         written.into_iter().collect::<Result<(), _>>()?;

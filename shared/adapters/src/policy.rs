@@ -56,10 +56,7 @@ impl PolicySource {
     ///
     /// # Errors
     /// That of `variable`, if one is missing.
-    pub fn from_variables<E>(
-        config: &aws_config::SdkConfig,
-        variable: impl Fn(&'static str) -> Result<String, E>,
-    ) -> Result<Self, E> {
+    pub fn from_variables<E>(config: &aws_config::SdkConfig, variable: impl Fn(&'static str) -> Result<String, E>) -> Result<Self, E> {
         Ok(Self {
             client: Client::new(config),
             application: variable("FLYWHEEL_POLICY_APPLICATION")?,

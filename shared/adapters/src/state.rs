@@ -221,7 +221,14 @@ impl SyncStore for StateTable {
     async fn set_next_wake(&self, at: Timestamp) -> Result<(), Unavailable> {
         let mut row = key(ACCOUNT, WAKE);
         row.insert("wake_at".to_owned(), number(at.as_millisecond()));
-        self.client.put_item().table_name(&self.table).set_item(Some(row)).send().await.map(|_| ()).map_err(unavailable("note the next wake"))
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(row))
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(unavailable("note the next wake"))
     }
 }
 

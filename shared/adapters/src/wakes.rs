@@ -27,6 +27,14 @@ impl Wakes for WakeQueue {
         let millis = after.as_millis().clamp(0, 900_000);
         let seconds = i32::try_from((millis + 999) / 1_000).unwrap_or(900);
         let body = r#"{"trigger":"change"}"#;
-        self.client.send_message().queue_url(&self.url).message_body(body).delay_seconds(seconds).send().await.map(|_| ()).map_err(unavailable("wake the loop"))
+        self.client
+            .send_message()
+            .queue_url(&self.url)
+            .message_body(body)
+            .delay_seconds(seconds)
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(unavailable("wake the loop"))
     }
 }

@@ -42,9 +42,13 @@ pub enum Status {
         /// Not to be sent before this, after a failure.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_at: Option<Timestamp>,
-        /// Sent for direct ingestion or deletion at this time; its fate is still to be learned.
+        /// Claimed for direct ingestion or deletion at this time.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         sent_at: Option<Timestamp>,
+        /// Bedrock took the request; the document's fate is still to be learned. Without this the request may never
+        /// have been made, and what Bedrock says of the document may concern an earlier content.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        accepted: bool,
     },
     /// The index has its present content.
     Indexed,
@@ -101,8 +105,9 @@ pub fn note(known: Option<Document>, change: &DocumentChange, signal: Id) -> Not
         }
     }
     let revision = known.as_ref().map_or(0, |document| document.revision);
-    let (mut sequencer, mut metadata_sequencer) =
-        known.map_or((None, None), |document| (document.sequencer, document.metadata_sequencer));
+    // The document's and its metadata file's events have no common order: the later of the two is what a job must cover.
+    let changed_at = known.as_ref().map_or(change.at, |document| document.changed_at.max(change.at));
+    let (mut sequencer, mut metadata_sequencer) = known.map_or((None, None), |document| (document.sequencer, document.metadata_sequencer));
     if about_metadata {
         metadata_sequencer = Some(change.sequencer.clone());
     } else {
@@ -113,9 +118,9 @@ pub fn note(known: Option<Document>, change: &DocumentChange, signal: Id) -> Not
         sequencer,
         metadata_sequencer,
         change: change.change,
-        changed_at: change.at,
+        changed_at,
         signal,
-        status: Status::Pending { retry_at: None, sent_at: None },
+        status: Status::Pending { retry_at: None, sent_at: None, accepted: false },
         attempts: 0,
         revision,
     })
@@ -128,13 +133,19 @@ impl Document {
         matches!(self.status, Status::Pending { .. })
     }
 
-    /// When it was sent for direct ingestion, if its fate is still to be learned.
+    /// When it was claimed for direct ingestion or deletion, if its fate is still to be learned.
     #[must_use]
     pub const fn sent_at(&self) -> Option<Timestamp> {
         match self.status {
             Status::Pending { sent_at, .. } => sent_at,
             _ => None,
         }
+    }
+
+    /// Whether Bedrock took the request that it was sent with.
+    #[must_use]
+    pub const fn is_accepted(&self) -> bool {
+        matches!(self.status, Status::Pending { accepted: true, .. })
     }
 
     /// When it may be sent again after a failure.
@@ -157,17 +168,24 @@ impl Document {
         self
     }
 
-    /// The same document, sent.
+    /// The same document, claimed to be sent.
     #[must_use]
     pub fn sent(mut self, at: Timestamp) -> Self {
-        self.status = Status::Pending { retry_at: None, sent_at: Some(at) };
+        self.status = Status::Pending { retry_at: None, sent_at: Some(at), accepted: false };
+        self
+    }
+
+    /// The same document, with the request that it was sent with taken.
+    #[must_use]
+    pub fn accepted(mut self) -> Self {
+        self.status = Status::Pending { retry_at: None, sent_at: self.sent_at(), accepted: true };
         self
     }
 
     /// The same document, to be sent again at a time, or at once.
     #[must_use]
     pub fn waiting(mut self, retry_at: Option<Timestamp>) -> Self {
-        self.status = Status::Pending { retry_at, sent_at: None };
+        self.status = Status::Pending { retry_at, sent_at: None, accepted: false };
         self
     }
 
@@ -213,6 +231,12 @@ mod tests {
         let document = after(&[change(ChangeKind::Written, 9), change(ChangeKind::MetadataChanged, 3)]).expect("recorded");
         assert_eq!(document.change, ChangeKind::MetadataChanged);
         assert!(document.is_pending());
+    }
+
+    #[test]
+    fn a_late_metadata_change_does_not_date_the_document_back() {
+        let document = after(&[change(ChangeKind::Written, 9), change(ChangeKind::MetadataChanged, 3)]).expect("recorded");
+        assert_eq!(document.changed_at, change(ChangeKind::Written, 9).at);
     }
 
     #[test]

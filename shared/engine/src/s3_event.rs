@@ -59,7 +59,7 @@ pub fn parse(text: &str) -> Result<S3Event, String> {
     match value.get("source").and_then(Value::as_str) {
         Some("aws.s3") => {}
         Some(source) => return Err(format!("source is {:?}; expected \"aws.s3\": check the rule's event pattern", shortened(source))),
-        None if value.get("Records").is_some() => {
+        None if value.pointer("/Records/0/eventSource").and_then(Value::as_str) == Some("aws:s3") => {
             return Err("Records: an S3 notification as S3 sends it itself; turn on EventBridge for the bucket and remove the queue \
                         from its notifications"
                 .to_owned());
@@ -74,8 +74,10 @@ pub fn parse(text: &str) -> Result<S3Event, String> {
             Err(format!("detail-type is {:?}; expected \"Object Created\" or \"Object Deleted\"", shortened(&detail_type)))
         };
     }
-    let Envelope { detail_type, time, detail } = serde_json::from_value(value).map_err(|error| format!("not an S3 object event: {error}"))?;
-    let at: Timestamp = time.parse().map_err(|_| format!("time is {:?}; expected a time such as 2026-11-23T12:00:00Z", shortened(&time)))?;
+    let Envelope { detail_type, time, detail } = serde_path_to_error::deserialize(value)
+        .map_err(|error| format!("{}: {}; see events/s3 for what S3 sends", error.path(), shortened(&error.inner().to_string())))?;
+    let at: Timestamp =
+        time.parse().map_err(|_| format!("time is {:?}; expected a time such as 2026-11-23T12:00:00Z", shortened(&time)))?;
     let Object { key, size, version_id, sequencer } = detail.object;
     if detail.bucket.name.is_empty() {
         return Err("detail.bucket.name is empty".to_owned());
@@ -90,14 +92,14 @@ pub fn parse(text: &str) -> Result<S3Event, String> {
         ("Object Created", _) => ChangeKind::Written,
         (_, Some("Delete Marker Created")) => ChangeKind::Deleted,
         // In a bucket with versions only one of them went, and it need not have been the latest.
-        (_, _) if version_id.as_deref().is_some_and(|version| !version.is_empty() && version != "null") => ChangeKind::VersionDeleted,
+        (_, _) if version_id.is_some_and(|version| !version.is_empty()) => ChangeKind::VersionDeleted,
         _ => ChangeKind::Deleted,
     };
     Ok(S3Event::Changed(DocumentChange { document: DocumentId::new(detail.bucket.name, key), change, sequencer, at, size }))
 }
 
 fn shortened(text: &str) -> String {
-    text.chars().take(80).collect()
+    text.chars().take(120).collect()
 }
 
 #[cfg(test)]
@@ -147,14 +149,15 @@ mod tests {
     fn refusals_name_the_field_and_the_value() {
         for (text, expected) in [
             ("{", "not JSON"),
-            (r#"{"Records":[]}"#, "turn on EventBridge"),
+            (r#"{"Records":[{"eventSource":"aws:s3"}]}"#, "turn on EventBridge"),
             (r#"{"source":"aws.ec2"}"#, "\"aws.ec2\""),
             (r#"{"source":"aws.s3","detail-type":"Nonsense"}"#, "\"Nonsense\""),
             (&event("Object Created", &json!({ "key": "", "sequencer": "1" }), None), "detail.object.key"),
             (&event("Object Created", &json!({ "key": "k".repeat(1_025), "sequencer": "1" }), None), "1025 bytes"),
             (&event("Object Created", &json!({ "key": "a" }), None), "sequencer is missing"),
             (&event("Object Created", &json!({ "key": "a", "sequencer": "later" }), None), "\"later\""),
-            (&event("Object Created", &json!({ "sequencer": "1" }), None), "key"),
+            (&event("Object Created", &json!({ "sequencer": "1" }), None), "detail.object: missing field `key`"),
+            (&event("Object Created", &json!({ "key": "a", "size": "2048", "sequencer": "1" }), None), "detail.object.size"),
         ] {
             let reason = parse(text).expect_err(text);
             assert!(reason.contains(expected), "{reason}");

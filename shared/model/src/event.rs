@@ -91,8 +91,10 @@ impl Refusal {
 
     /// Keeps a refused input with its reason.
     #[must_use]
-    pub fn new(reason: String, message_id: &str, input: &str) -> Self {
+    pub fn new(reason: &str, message_id: &str, input: &str) -> Self {
         let kept = input.floor_char_boundary(Self::KEPT);
+        // A reason may quote the input.
+        let reason = reason.chars().take(1_000).collect();
         Self { reason, message_id: message_id.to_owned(), input: input[..kept].to_owned(), length: input.len() }
     }
 

@@ -157,7 +157,12 @@ impl Check<'_> {
         for (field, id) in [("data_source.knowledge_base", &source.knowledge_base), ("data_source.data_source", &source.data_source)] {
             // The pattern of knowledgeBaseId and dataSourceId in the Bedrock API reference.
             if id.get_ref().len() != 10 || !id.get_ref().bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-                self.problem(id.span(), field, format!("{:?} is not an id", id.get_ref()), "use the 10 letters and digits that Bedrock gave it");
+                self.problem(
+                    id.span(),
+                    field,
+                    format!("{:?} is not an id", id.get_ref()),
+                    "use the 10 letters and digits that Bedrock gave it",
+                );
             }
         }
         let bucket = source.bucket.get_ref();

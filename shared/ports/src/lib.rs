@@ -22,6 +22,17 @@ pub struct Unavailable {
     pub why: String,
 }
 
+/// Why a question to Bedrock has no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NoAnswer {
+    /// Not now: asking again later is the remedy.
+    #[error("{0}")]
+    Later(String),
+    /// It is refused, and asking again will not mend that.
+    #[error("{0}")]
+    Refused(String),
+}
+
 /// Where changes of documents are recorded.
 pub trait ChangeLog {
     /// What is recorded of a document in a data source.
@@ -84,13 +95,13 @@ pub trait Buckets {
 /// Bedrock's knowledge bases. Answers are values: a conflict is as normal as a success.
 pub trait KnowledgeBases {
     /// Whether this is an S3 data source of the bucket. `Ok(Some(problem))` says what is wrong, with the fix.
-    async fn verify(&self, source: &DataSourceId, bucket: &str) -> Result<Option<String>, Unavailable>;
+    async fn verify(&self, source: &DataSourceId, bucket: &str) -> Result<Option<String>, NoAnswer>;
 
     /// Starts an ingestion job. The same token gives the same job.
     async fn start_job(&self, source: &DataSourceId, client_token: &str) -> Answer;
 
     /// Looks at a job.
-    async fn job(&self, source: &DataSourceId, job: &str) -> Result<Job, Unavailable>;
+    async fn job(&self, source: &DataSourceId, job: &str) -> Result<Job, NoAnswer>;
 
     /// Takes documents in, those with a metadata file together with it.
     async fn ingest(&self, source: &DataSourceId, documents: &[(DocumentId, Object)]) -> Answer;
@@ -99,5 +110,5 @@ pub trait KnowledgeBases {
     async fn delete(&self, source: &DataSourceId, documents: &[DocumentId]) -> Answer;
 
     /// The states of documents, in their order.
-    async fn document_states(&self, source: &DataSourceId, documents: &[DocumentId]) -> Result<Vec<DocumentState>, Unavailable>;
+    async fn document_states(&self, source: &DataSourceId, documents: &[DocumentId]) -> Result<Vec<DocumentState>, NoAnswer>;
 }

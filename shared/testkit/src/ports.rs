@@ -13,7 +13,7 @@ use flywheel_engine::documents::{Document, METADATA_ENDING};
 use flywheel_engine::sync::answers::{DocumentState, Job, Object};
 use flywheel_engine::sync::{Plan, Source};
 use flywheel_model::{Answer, DataSourceId, DocumentId, Event, JobEnd, JobStatistics};
-use flywheel_ports::{Buckets, Bus, ChangeLog, KnowledgeBases, Overview, SyncStore, Unavailable, Wakes};
+use flywheel_ports::{Buckets, Bus, ChangeLog, KnowledgeBases, NoAnswer, Overview, SyncStore, Unavailable, Wakes};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::world::Memory;
@@ -193,7 +193,7 @@ impl Buckets for Process {
 }
 
 impl KnowledgeBases for Process {
-    async fn verify(&self, source: &DataSourceId, bucket: &str) -> Result<Option<String>, Unavailable> {
+    async fn verify(&self, source: &DataSourceId, bucket: &str) -> Result<Option<String>, NoAnswer> {
         let seen = self.ask(|memory| memory.bedrock.get_data_source(memory.now, &source.knowledge_base, &source.data_source)).await;
         match seen {
             Ok(found) => Ok(match found.kind {
@@ -201,9 +201,9 @@ impl KnowledgeBases for Process {
                 DataSourceKind::S3 { .. } => Some("reads another bucket".to_owned()),
                 DataSourceKind::Other { .. } => Some("is not an S3 data source".to_owned()),
             }),
-            Err(error) => match answer(error) {
-                Answer::Refused { message } => Ok(Some(message)),
-                other => Err(Unavailable { what: "verify", why: format!("{other:?}") }),
+            Err(error) => match no_answer(error) {
+                NoAnswer::Refused(message) => Ok(Some(message)),
+                later @ NoAnswer::Later(_) => Err(later),
             },
         }
     }
@@ -228,12 +228,12 @@ impl KnowledgeBases for Process {
         started.map_or_else(answer, |job| Answer::JobStarted { job: job.id })
     }
 
-    async fn job(&self, source: &DataSourceId, job: &str) -> Result<Job, Unavailable> {
+    async fn job(&self, source: &DataSourceId, job: &str) -> Result<Job, NoAnswer> {
         let seen = self.ask(|memory| memory.bedrock.get_ingestion_job(memory.now, &source.knowledge_base, &source.data_source, job)).await;
         let job = match seen {
             Ok(job) => job,
             Err(CallError::Api(error)) if error.code == ErrorCode::ResourceNotFound => return Ok(Job::Unknown),
-            Err(error) => return Err(Unavailable { what: "job", why: format!("{error:?}") }),
+            Err(error) => return Err(no_answer(error)),
         };
         let counts = &job.statistics;
         let statistics = JobStatistics {
@@ -275,7 +275,7 @@ impl KnowledgeBases for Process {
         accepted(sent)
     }
 
-    async fn document_states(&self, source: &DataSourceId, documents: &[DocumentId]) -> Result<Vec<DocumentState>, Unavailable> {
+    async fn document_states(&self, source: &DataSourceId, documents: &[DocumentId]) -> Result<Vec<DocumentState>, NoAnswer> {
         if documents.is_empty() {
             return Ok(Vec::new());
         }
@@ -283,8 +283,11 @@ impl KnowledgeBases for Process {
         let seen = self
             .ask(|memory| memory.bedrock.get_documents(memory.now, &source.knowledge_base, &source.data_source, &locations))
             .await
-            .map_err(|error| Unavailable { what: "document states", why: format!("{error:?}") })?;
-        Ok(locations.iter().map(|location| seen.iter().find(|detail| detail.location == *location).map_or(DocumentState::Absent, state)).collect())
+            .map_err(no_answer)?;
+        Ok(locations
+            .iter()
+            .map(|location| seen.iter().find(|detail| detail.location == *location).map_or(DocumentState::Absent, state))
+            .collect())
     }
 }
 
@@ -320,5 +323,12 @@ fn answer(error: CallError) -> Answer {
         ErrorCode::Validation if message.contains("ongoing") => Answer::Conflict { message },
         ErrorCode::Validation | ErrorCode::ResourceNotFound | ErrorCode::AccessDenied => Answer::Refused { message },
         ErrorCode::InternalServer => Answer::Lost { message },
+    }
+}
+
+fn no_answer(error: CallError) -> NoAnswer {
+    match answer(error) {
+        Answer::Refused { message } => NoAnswer::Refused(message),
+        other => NoAnswer::Later(format!("{other:?}")),
     }
 }

@@ -65,9 +65,7 @@ impl Memory {
             let recorded = self.documents.get(&rules.id).unwrap_or(&nothing);
             let index: BTreeMap<&str, _> = self.bedrock.documents(&rules.id.knowledge_base, &rules.id.data_source).collect();
             let objects = self.objects.keys().filter(|document| {
-                rules.reads(&document.bucket, &document.key)
-                    && !document.key.ends_with('/')
-                    && !(rules.metadata_files && document.key.ends_with(METADATA_ENDING))
+                rules.reads(&document.bucket, &document.key) && !document.key.ends_with('/') && !document.key.ends_with(METADATA_ENDING)
             });
             let all: std::collections::BTreeSet<&DocumentId> = objects.chain(recorded.keys()).collect();
             for document in all {
@@ -79,9 +77,8 @@ impl Memory {
                     (Some(Status::Quarantined { reason }), _) => reason.is_empty().then(|| "quarantined without a reason".to_owned()),
                     (Some(_), _) if set_aside => None,
                     (Some(Status::Pending { .. }), _) => Some("is still pending".to_owned()),
-                    (Some(Status::Indexed), Some(object)) => {
-                        (etag != Some(object.etag.as_str())).then(|| format!("is recorded as indexed; S3 has {object:?}, the index {etag:?}"))
-                    }
+                    (Some(Status::Indexed), Some(object)) => (etag != Some(object.etag.as_str()))
+                        .then(|| format!("is recorded as indexed; S3 has {object:?}, the index {etag:?}")),
                     (Some(Status::Deleted), None) => indexed.map(|_| "is recorded as deleted, and is in the index".to_owned()),
                     (Some(status), object) => Some(format!("is recorded as {status:?}; S3 has {object:?}")),
                 };

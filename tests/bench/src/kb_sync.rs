@@ -9,6 +9,7 @@
 //! - `seconds_to_consistency`: from the first write to the moment at which the last changed document became right in the
 //!   index, by the stand-in's own record of each document. Not at which the loop learned of it: that is
 //!   `seconds_to_last_fate_recorded`.
+//! - `seconds_to_last_change_recorded`: until the function that takes S3's events in had recorded the last of them.
 //! - `bound_any_road`, `bound_same_roads`: see [`crate::bound`]; `ratio_…` is `seconds_to_consistency` over it.
 //! - `job_per_object`: see [`crate::job_per_object`]; `against_job_per_object` is its figure over ours.
 
@@ -108,6 +109,7 @@ struct Row {
     changes_lost: usize,
     quota_violations: usize,
     seconds_written: f64,
+    seconds_to_last_change_recorded: f64,
     seconds_to_consistency: f64,
     seconds_to_last_fate_recorded: f64,
     bound_any_road: Bound,
@@ -328,6 +330,7 @@ fn measure(spread: &Spread, changes: &'static str, settings: &Settings) -> anyho
         changes_lost: memory.problems(&policy).len(),
         quota_violations: bedrock.violations().len(),
         seconds_written,
+        seconds_to_last_change_recorded: memory.sources.values().filter_map(|source| source.touched_at).max().map_or(0.0, since),
         seconds_to_consistency,
         seconds_to_last_fate_recorded: since(memory.now),
         ratio_any_road: seconds_to_consistency / bound_any_road.seconds,

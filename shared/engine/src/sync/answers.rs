@@ -94,13 +94,32 @@ pub fn verified(mut source: Source, bucket: String, problem: Option<String>, pol
 
 /// A question that was not answered: ask again later.
 #[must_use]
-pub fn unanswered(mut source: Source, policy: &Policy, now: Timestamp) -> Source {
+pub fn unanswered(mut source: Source, why: String, policy: &Policy, now: Timestamp) -> Source {
     source.pushbacks = source.pushbacks.saturating_add(1);
-    let until = now + backoff(policy.sync.poll_seconds, source.pushbacks).min(LONGEST_PUSHBACK);
-    if let Work::Settling { covers, verify, outcome, .. } = source.work {
-        source.work = Work::Settling { covers, verify, check_at: until, outcome };
-    } else {
-        source.wait = Some(Wait { until, reason: HoldReason::Throttled });
+    let attempts = source.pushbacks;
+    let until = now + backoff(policy.sync.poll_seconds, attempts).min(LONGEST_PUSHBACK);
+    put_off(source, until, HoldReason::Backoff { reason: shortened_reason(why), attempts })
+}
+
+/// A question that was refused. After as many refusals as the policy allows a job is no longer followed: it may go on,
+/// but nobody here can see it.
+#[must_use]
+pub fn question_refused(source: Source, why: String, policy: &Policy, now: Timestamp) -> Source {
+    let mut source = failed(source, why, policy, now);
+    if source.quarantine.is_some() {
+        source.work = Work::Idle;
+    } else if let Some(Wait { until, reason }) = source.wait.clone() {
+        source = put_off(source, until, reason);
+    }
+    source
+}
+
+/// Puts off what is under way, or, if nothing is, everything.
+fn put_off(mut source: Source, until: Timestamp, reason: HoldReason) -> Source {
+    match &mut source.work {
+        Work::Running { poll_at, .. } => *poll_at = until,
+        Work::Settling { check_at, .. } => *check_at = until,
+        Work::Idle | Work::Starting { .. } => source.wait = Some(Wait { until, reason }),
     }
     source
 }
@@ -139,8 +158,14 @@ pub fn documents_sent(mut source: Source, answer: &Answer, policy: &Policy, now:
             (source.failures, source.pushbacks) = (0, 0);
             (source, true)
         }
-        // Their state will tell.
-        Answer::Lost { .. } => (source, true),
+        // Sending again what was taken in does no harm.
+        Answer::Lost { message } => {
+            source.pushbacks = source.pushbacks.saturating_add(1);
+            let reason = HoldReason::Backoff { reason: shortened_reason(message.clone()), attempts: source.pushbacks };
+            let pause = backoff(policy.sync.check_seconds, source.pushbacks).min(LONGEST_PUSHBACK);
+            source.wait = Some(Wait { until: now + pause, reason });
+            (source, false)
+        }
         answer => (refused(source, answer, policy, now), false),
     }
 }
@@ -202,13 +227,14 @@ pub fn judge(document: &Document, state: DocumentState, object: Option<Object>, 
     let nothing_to_index = || Verdict::Settled(Fate::Quarantined { reason: "the object is empty: there is nothing to index".to_owned() });
     match state {
         DocumentState::Working => match document.sent_at() {
-            Some(sent_at) if now.duration_since(sent_at) > INGESTION_PATIENCE => Verdict::Retry("still in progress after an hour".to_owned()),
+            Some(sent_at) if now.duration_since(sent_at) > INGESTION_PATIENCE => {
+                Verdict::Retry("still in progress after an hour".to_owned())
+            }
             _ => Verdict::Wait,
         },
-        // The request may never have been made: its process died, or the network failed. What is indexed is then an
-        // earlier content.
+        // Not this content: Bedrock does not show yet that it took the request.
         DocumentState::Indexed { since: Some(since) } if wanted && document.sent_at().is_some_and(|sent_at| since < sent_at) => {
-            Verdict::Retry("the index has only an earlier content".to_owned())
+            Verdict::Wait
         }
         DocumentState::Indexed { .. } if wanted => Verdict::Settled(Fate::Indexed),
         DocumentState::Indexed { .. } => Verdict::Retry("still in the index although the object is gone".to_owned()),
@@ -291,6 +317,7 @@ fn refused(mut source: Source, answer: &Answer, policy: &Policy, now: Timestamp)
 /// Something that trying again at once will not mend. After as many tries as the policy allows, the data source is left
 /// alone until it changes or the policy does. Its documents stay recorded as pending.
 fn failed(mut source: Source, reason: String, policy: &Policy, now: Timestamp) -> Source {
+    let reason = shortened_reason(reason);
     source.failures = source.failures.saturating_add(1);
     source.verified = None;
     if source.failures >= policy.sync.max_attempts {
@@ -307,6 +334,10 @@ fn failed(mut source: Source, reason: String, policy: &Policy, now: Timestamp) -
 fn backoff(seconds: u32, tries: u32) -> SignedDuration {
     let doubled = i64::from(seconds) << tries.saturating_sub(1).min(16);
     SignedDuration::from_secs(doubled).min(LONGEST_BACKOFF)
+}
+
+fn shortened_reason(reason: String) -> String {
+    shortened(vec![reason]).pop().unwrap_or_default()
 }
 
 fn shortened(reasons: Vec<String>) -> Vec<String> {

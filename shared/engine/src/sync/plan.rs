@@ -10,9 +10,9 @@ use super::answers::fate_after_job;
 use super::state::{Account, Source, Work};
 use crate::documents::Document;
 
-/// How long a process that claimed a job start may take to learn the answer before another asks again: a little longer
+/// How long a process that claimed a request may take to learn the answer before another makes it again: a little longer
 /// than a function may run.
-const START_LEASE: SignedDuration = SignedDuration::from_secs(45);
+const LEASE: SignedDuration = SignedDuration::from_secs(45);
 
 /// S3 dates its events to the second below, and its clock and ours may differ a little: only changes dated this much
 /// before a job was claimed are surely in the bucket that the job reads.
@@ -228,6 +228,10 @@ impl<'a> Planner<'a> {
                 self.keep(source);
             }
             Work::Idle => {
+                if self.policy.mode == Mode::Act && source.changes == source.clean {
+                    // A sweep found them: whoever recorded them died before it could say so.
+                    source.clean = source.changes.wrapping_sub(1);
+                }
                 if let Some(wait) = source.wait.clone() {
                     if wait.until > self.now {
                         return self.hold(source, wait.reason, Some(wait.until));
@@ -269,7 +273,7 @@ impl<'a> Planner<'a> {
         let mut covered: Vec<Document> = pending
             .into_iter()
             .filter(|document| document.changed_at <= covers && document.retry_at().is_none_or(|retry_at| retry_at <= covers))
-            .filter(|document| document.sent_at().is_none())
+            .filter(|document| document.sent_at().is_none_or(|sent_at| sent_at <= covers))
             .collect();
         covered.truncate(SETTLED_AT_ONCE);
         // After a job without failures the events themselves tell most fates; only the others cost a question.
@@ -287,7 +291,7 @@ impl<'a> Planner<'a> {
             }
         }
         // Leaves the work to this process for a while; the last answer puts it back to now.
-        let lease = self.now + START_LEASE;
+        let lease = self.now + LEASE;
         source.work = Work::Settling { covers, verify, check_at: lease, outcome };
         self.wake(lease);
         self.steps.push(Step::Settle { source: source.clone(), documents: covered, verify });
@@ -296,15 +300,23 @@ impl<'a> Planner<'a> {
 
     /// Sorts the pending documents of an idle data source into those under way and those to be sent or left to a job.
     fn demand(&mut self, mut source: Source, pending: Vec<Document>, starts: &mut Vec<Start>, sends: &mut Vec<Send>) {
-        let (sent, unsent): (Vec<_>, Vec<_>) = pending.into_iter().partition(|document| document.sent_at().is_some());
-        let (fresh, later): (Vec<_>, Vec<_>) =
-            unsent.into_iter().partition(|document| document.retry_at().is_none_or(|retry_at| retry_at <= self.now));
-        if let Some(retry_at) = later.iter().filter_map(Document::retry_at).min() {
-            self.wake(retry_at);
+        let mut direct_running = false;
+        let (mut accepted, mut fresh) = (Vec::new(), Vec::new());
+        for document in pending {
+            // Claimed, and no answer recorded: the request is being made, or its process died.
+            let lease = document.sent_at().filter(|_| !document.is_accepted()).map(|sent_at| sent_at + LEASE);
+            if document.is_accepted() {
+                direct_running = true;
+                accepted.push(document);
+            } else if let Some(later) = lease.max(document.retry_at()).filter(|at| *at > self.now) {
+                direct_running |= lease.is_some();
+                self.wake(later);
+            } else {
+                fresh.push(document);
+            }
         }
-        let direct_running = !sent.is_empty();
-        if direct_running {
-            source = self.check(source, sent);
+        if !accepted.is_empty() {
+            source = self.check(source, accepted);
         }
         let sync = &self.policy.sync;
         if fresh.is_empty() {
@@ -385,10 +397,9 @@ impl<'a> Planner<'a> {
                 }
             }
             if self.policy.mode == Mode::DryRun && !resumed {
-                self.decide_only(source, |source, now| {
-                    let (action, generation) = (job_action(source, &client_token(source, now), now, true), source.generation + 1);
-                    decision(source, &["dry run", "job", &generation.to_string()], causes, now, action)
-                });
+                let action = job_action(&source, &client_token(&source, self.now), self.now, true);
+                let decision = decision(&source, &["dry run", "job", &source.changes.to_string()], causes, self.now, action);
+                self.decide_only(source, vec![decision]);
                 continue;
             }
             if !self.account.starts.take() {
@@ -402,7 +413,7 @@ impl<'a> Planner<'a> {
     }
 
     fn claim_job(&mut self, mut source: Source, causes: Vec<Id>) {
-        let lease = self.now + START_LEASE;
+        let lease = self.now + LEASE;
         self.busy.insert(source.id.knowledge_base.clone(), source.id.clone());
         let decision = if let Work::Starting { client_token, covers, decision: id, .. } = source.work.clone() {
             let action = Action::StartJob { data_source: source.id.clone(), client_token: client_token.clone(), covers, dry_run: false };
@@ -432,7 +443,9 @@ impl<'a> Planner<'a> {
         if self.policy.mode == Mode::DryRun {
             for (source, fresh) in turns {
                 let fresh: Vec<_> = fresh.into();
-                self.decide_only(source, |source, now| send_decision(source, &fresh, now, true));
+                let requests = fresh.chunks(self.policy.quotas.documents_per_request as usize);
+                let decisions = requests.map(|request| send_decision(&source, request, self.now, true)).collect();
+                self.decide_only(source, decisions);
             }
             return;
         }
@@ -457,11 +470,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Claims one direct request, or says why not now.
-    fn send_request(
-        &mut self,
-        source: &mut Source,
-        fresh: &mut std::collections::VecDeque<Document>,
-    ) -> Option<(HoldReason, Timestamp)> {
+    fn send_request(&mut self, source: &mut Source, fresh: &mut std::collections::VecDeque<Document>) -> Option<(HoldReason, Timestamp)> {
         // A document that failed goes alone: should it be what Bedrock refuses a request for, it takes no other with it.
         let alone = fresh.front().is_some_and(|document| document.attempts > 0);
         let most = if alone { 1 } else { self.policy.quotas.documents_per_request as usize };
@@ -491,9 +500,9 @@ impl<'a> Planner<'a> {
     }
 
     /// Dry run: the decision is said once for each state of the data source, and nothing is claimed.
-    fn decide_only(&mut self, mut source: Source, decide: impl FnOnce(&Source, Timestamp) -> Event) {
+    fn decide_only(&mut self, mut source: Source, decisions: Vec<Event>) {
         if source.announced != Some(HoldReason::DryRun) || source.changes != source.clean {
-            self.holds.push(decide(&source, self.now));
+            self.holds.extend(decisions);
             source.announced = None;
         }
         source.clean = source.changes;
@@ -604,7 +613,6 @@ fn send_decision(source: &Source, documents: &[Document], now: Timestamp, dry_ru
         data_source: source.id.clone(),
         documents: documents
             .iter()
-            .take(Event::CAUSES)
             .map(|document| SentDocument { document: document.id.clone(), change: document.change, attempt: document.attempts + 1 })
             .collect(),
         dry_run,
