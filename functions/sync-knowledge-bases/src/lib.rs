@@ -8,7 +8,7 @@ mod steps;
 
 use std::collections::BTreeMap;
 
-use flywheel_engine::sync::{self, Demand, Source, Step};
+use flywheel_engine::sync::{self, Account, Demand, Source, Step};
 use flywheel_model::{Body, DataSourceId};
 use flywheel_policy::Policy;
 use flywheel_ports::{Buckets, Bus, KnowledgeBases, SyncStore, Unavailable, Wakes};
@@ -72,7 +72,13 @@ impl<S: SyncStore, B: Bus, K: KnowledgeBases, O: Buckets, W: Wakes> World<S, B, 
             if plan.steps.is_empty() {
                 break;
             }
-            report.merge(self.carry_out(plan.steps, policy, clock).await?);
+            let carried_out = self.carry_out(plan.steps, policy, clock).await;
+            if let Some(account) = plan.account {
+                // The claim was a write. Should this one fail, the requests count as being made until their lease ends.
+                let account = Account { revision: account.revision + 1, ..account }.called(clock());
+                self.store.save_account(&account).await?;
+            }
+            report.merge(carried_out?);
             wake_at = Some(clock());
             if clock().duration_since(begun) > TIME {
                 break;

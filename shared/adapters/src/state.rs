@@ -80,6 +80,21 @@ impl StateTable {
         };
         put.build().map_err(|error| broken("record", &error))
     }
+
+    async fn put_row(&self, put: Put, what: &'static str) -> Result<bool, Unavailable> {
+        let request = self
+            .client
+            .put_item()
+            .table_name(put.table_name)
+            .set_item(Some(put.item))
+            .set_condition_expression(put.condition_expression)
+            .set_expression_attribute_values(put.expression_attribute_values);
+        match request.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) => Ok(false),
+            Err(error) => Err(unavailable(what)(error)),
+        }
+    }
 }
 
 impl ChangeLog for StateTable {
@@ -90,19 +105,7 @@ impl ChangeLog for StateTable {
     }
 
     async fn save_document(&self, source: &DataSourceId, document: &Document) -> Result<bool, Unavailable> {
-        let put = self.document_put(source, document)?;
-        let request = self
-            .client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(put.item))
-            .set_condition_expression(put.condition_expression)
-            .set_expression_attribute_values(put.expression_attribute_values);
-        match request.send().await {
-            Ok(_) => Ok(true),
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) => Ok(false),
-            Err(error) => Err(unavailable("record a document")(error)),
-        }
+        self.put_row(self.document_put(source, document)?, "record a document").await
     }
 
     async fn touch(&self, source: &DataSourceId, now: Timestamp) -> Result<(), Unavailable> {
@@ -198,6 +201,10 @@ impl SyncStore for StateTable {
             Err(error) if overtaken(&error) => Ok(false),
             Err(error) => Err(unavailable("record claims")(error)),
         }
+    }
+
+    async fn save_account(&self, account: &Account) -> Result<bool, Unavailable> {
+        self.put_row(self.account_put(account)?, "record the account").await
     }
 
     async fn save_source(&self, source: &Source) -> Result<bool, Unavailable> {

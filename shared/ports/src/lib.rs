@@ -56,6 +56,9 @@ pub trait SyncStore: ChangeLog {
     /// Records all that a plan claims, or nothing: `false` if somebody else changed any of it since it was read.
     async fn claim(&self, plan: &Plan) -> Result<bool, Unavailable>;
 
+    /// Records the account if nobody else has since `account.revision` was read. `false` if somebody has.
+    async fn save_account(&self, account: &Account) -> Result<bool, Unavailable>;
+
     /// Records a data source if nobody else has since `source.revision` was read. `false` if somebody has.
     async fn save_source(&self, source: &Source) -> Result<bool, Unavailable>;
 

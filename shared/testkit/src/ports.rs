@@ -11,7 +11,7 @@ use flywheel_bedrock::core::{
 };
 use flywheel_engine::documents::{Document, METADATA_ENDING};
 use flywheel_engine::sync::answers::{DocumentState, Job, Object};
-use flywheel_engine::sync::{Plan, Source};
+use flywheel_engine::sync::{Account, Plan, Source};
 use flywheel_model::{Answer, DataSourceId, DocumentId, Event, JobEnd, JobStatistics};
 use flywheel_ports::{Buckets, Bus, ChangeLog, KnowledgeBases, NoAnswer, Overview, SyncStore, Unavailable, Wakes};
 use jiff::{SignedDuration, Timestamp};
@@ -133,6 +133,17 @@ impl SyncStore for Process {
                 }
                 plan.sources.iter().for_each(|source| put_source(memory, source));
                 plan.documents.iter().for_each(|(source, document)| put_document(memory, source, document));
+            }
+            ours
+        })
+        .await
+    }
+
+    async fn save_account(&self, account: &Account) -> Result<bool, Unavailable> {
+        self.call("record the account", |memory| {
+            let ours = account.revision == memory.account.revision;
+            if ours {
+                memory.account = Account { revision: account.revision + 1, ..account.clone() };
             }
             ours
         })

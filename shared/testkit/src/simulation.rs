@@ -191,7 +191,11 @@ impl Simulation {
             let pending: Vec<Document> = documents.filter(|document| document.is_pending()).cloned().collect();
             (source.clone(), pending)
         });
-        with_pending.filter(|(source, pending)| source.needs_attention() || (source.quarantine.is_none() && !pending.is_empty())).collect()
+        let at_rest = |source: &Source, pending: &[Document]| {
+            source.quarantine.as_ref().is_some_and(|quarantine| quarantine.changes == source.changes)
+                || (!source.needs_attention() && pending.is_empty())
+        };
+        with_pending.filter(|(source, pending)| !at_rest(source, pending)).collect()
     }
 
     /// One step of one process, or the clock's way to the next message. `false` once the moment is reached.

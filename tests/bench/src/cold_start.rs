@@ -57,6 +57,9 @@ pub(crate) struct Settings {
     /// Batches of 1,000 events
     #[arg(long, default_value_t = 10)]
     large_batches: usize,
+    /// A further variable of the functions' environment, NAME=VALUE
+    #[arg(long)]
+    env: Vec<String>,
     /// Show what the functions print
     #[arg(long)]
     #[serde(skip)]
@@ -124,7 +127,10 @@ impl Spread {
 /// Measures everything, prints tables and writes the report.
 pub(crate) fn run(settings: Settings, out: &Path) -> anyhow::Result<()> {
     let stub = AwsStub::start(POLICY.to_owned())?;
-    let environment = environment(&stub);
+    let mut environment = environment(&stub);
+    environment.extend(
+        settings.env.iter().filter_map(|variable| variable.split_once('=')).map(|(name, value)| (name.to_owned(), value.to_owned())),
+    );
     let names = [EMPTY, TRACK, SYNC, RECORD];
     let binaries = names.iter().map(|name| Ok((*name, binary(&settings.binaries, name)?))).collect::<anyhow::Result<BTreeMap<_, _>>>()?;
     let bench = Bench { stub, environment, binaries, show_output: settings.show_output };

@@ -13,6 +13,9 @@ use crate::documents::Document;
 /// A document that is still being ingested after this long is sent again.
 const INGESTION_PATIENCE: SignedDuration = SignedDuration::from_hours(1);
 
+/// This long after a request was taken, what Bedrock says of its documents is taken to be of that request.
+const SHOWN_WITHIN: SignedDuration = SignedDuration::from_secs(30);
+
 /// The longest pause between two tries.
 const LONGEST_BACKOFF: SignedDuration = SignedDuration::from_mins(15);
 
@@ -101,17 +104,15 @@ pub fn unanswered(mut source: Source, why: String, policy: &Policy, now: Timesta
     put_off(source, until, HoldReason::Backoff { reason: shortened_reason(why), attempts })
 }
 
-/// A question that was refused. After as many refusals as the policy allows a job is no longer followed: it may go on,
-/// but nobody here can see it.
+/// A question that was refused. After as many refusals as the policy allows the data source is left alone, with the job
+/// that may still be running on it.
 #[must_use]
 pub fn question_refused(source: Source, why: String, policy: &Policy, now: Timestamp) -> Source {
-    let mut source = failed(source, why, policy, now);
-    if source.quarantine.is_some() {
-        source.work = Work::Idle;
-    } else if let Some(Wait { until, reason }) = source.wait.clone() {
-        source = put_off(source, until, reason);
+    let source = failed(source, why, policy, now);
+    match source.wait.clone() {
+        Some(Wait { until, reason }) => put_off(source, until, reason),
+        None => source,
     }
-    source
 }
 
 /// Puts off what is under way, or, if nothing is, everything.
@@ -232,8 +233,10 @@ pub fn judge(document: &Document, state: DocumentState, object: Option<Object>, 
             }
             _ => Verdict::Wait,
         },
-        // Not this content: Bedrock does not show yet that it took the request.
-        DocumentState::Indexed { since: Some(since) } if wanted && document.sent_at().is_some_and(|sent_at| since < sent_at) => {
+        // Bedrock does not show yet that it took the request: this is the earlier content.
+        DocumentState::Indexed { since: Some(since) }
+            if wanted && document.sent_at().is_some_and(|sent_at| since < sent_at && now.duration_since(sent_at) < SHOWN_WITHIN) =>
+        {
             Verdict::Wait
         }
         DocumentState::Indexed { .. } if wanted => Verdict::Settled(Fate::Indexed),

@@ -135,6 +135,8 @@ struct Planner<'a> {
     now: Timestamp,
     account: Account,
     account_used: bool,
+    /// Until when another process may be making requests, so that none may be made here.
+    others_call: Option<Timestamp>,
     before: BTreeMap<DataSourceId, Source>,
     after: BTreeMap<DataSourceId, Source>,
     /// Which data source of each knowledge base has a job.
@@ -169,11 +171,14 @@ impl<'a> Planner<'a> {
         if account.hour != hour {
             (account.hour, account.hour_starts, account.hour_documents) = (hour, 0, 0);
         }
+        let others_call = account.calling_until.filter(|until| *until > now);
         let mut busy = BTreeMap::new();
         let mut last_start: BTreeMap<String, Timestamp> = BTreeMap::new();
         for Demand { source, .. } in demands {
             let knowledge_base = &source.id.knowledge_base;
-            if source.has_job() {
+            // A job that may not be looked at is not counted, or it would keep others waiting for ever; should it still
+            // run, Bedrock answers with a conflict.
+            if source.has_job() && source.quarantine.is_none() {
                 busy.insert(knowledge_base.clone(), source.id.clone());
             }
             if let Some(at) = source.last_start {
@@ -185,6 +190,7 @@ impl<'a> Planner<'a> {
             now,
             account,
             account_used: false,
+            others_call,
             before: demands.iter().map(|demand| (demand.source.id.clone(), demand.source.clone())).collect(),
             after: BTreeMap::new(),
             busy,
@@ -362,6 +368,10 @@ impl<'a> Planner<'a> {
 
     /// Takes as many document reads as there are, up to those that this many documents need.
     fn take_reads(&mut self, documents: usize) -> usize {
+        if let Some(until) = self.others_call {
+            self.wake(until);
+            return 0;
+        }
         let wanted = documents.div_ceil(self.policy.quotas.documents_per_request as usize);
         let taken = (0..wanted).take_while(|_| self.account.reads.take()).count();
         self.account_used |= taken > 0;
@@ -380,6 +390,11 @@ impl<'a> Planner<'a> {
             (!resumed, last(&start.source, &self.last_start), start.source.last_start, start.oldest, start.source.id.clone())
         });
         for Start { source, causes, .. } in starts {
+            if let Some(until) = self.others_call {
+                self.wake(until);
+                self.keep(source);
+                continue;
+            }
             let resumed = matches!(source.work, Work::Starting { .. });
             if !resumed {
                 if let Some(data_source) = self.busy.get(&source.id.knowledge_base).cloned() {
@@ -448,6 +463,10 @@ impl<'a> Planner<'a> {
                 self.decide_only(source, decisions);
             }
             return;
+        }
+        if let Some(until) = self.others_call.filter(|_| !turns.is_empty()) {
+            self.wake(until);
+            return turns.into_iter().for_each(|(source, _)| self.keep(source));
         }
         let mut stopped = None;
         while stopped.is_none() && turns.iter().any(|(_, fresh)| !fresh.is_empty()) {
@@ -555,6 +574,7 @@ impl<'a> Planner<'a> {
             self.documents.retain(|(source, _)| kept.contains(source));
             self.wake_at = Some(self.now);
         }
+        self.account.calling_until = Some(self.now + LEASE);
         Plan {
             account: self.account_used.then_some(self.account),
             sources,

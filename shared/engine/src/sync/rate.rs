@@ -26,6 +26,12 @@ impl Allowance {
         Self { tokens: passed.mul_add(per_second, self.tokens).min(per_second.max(1.0)), at: now.max(self.at) }
     }
 
+    /// Counts the requests taken as made at a moment: only from then on does the bucket fill again.
+    #[must_use]
+    pub fn used_until(self, now: Timestamp) -> Self {
+        Self { at: now.max(self.at), ..self }
+    }
+
     /// Takes one request, if one is left. Refill first.
     pub fn take(&mut self) -> bool {
         // A hair under one is rounding, not a missing token.

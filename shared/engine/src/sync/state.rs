@@ -12,6 +12,10 @@ use super::Allowance;
 pub struct Account {
     /// Counts the writes.
     pub revision: u64,
+    /// Until when the process that took from the allowances last may be making its requests. Nobody else takes any
+    /// before: two that make requests at the same time could exceed a rate although each kept to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calling_until: Option<Timestamp>,
     /// `StartIngestionJob` requests.
     pub starts: Allowance,
     /// Direct ingestion and deletion requests.
@@ -24,6 +28,18 @@ pub struct Account {
     pub hour_starts: u32,
     /// Documents sent in that hour.
     pub hour_documents: u32,
+}
+
+impl Account {
+    /// The account once the requests that were taken are made.
+    #[must_use]
+    pub fn called(mut self, now: Timestamp) -> Self {
+        self.calling_until = None;
+        self.starts = self.starts.used_until(now);
+        self.sends = self.sends.used_until(now);
+        self.reads = self.reads.used_until(now);
+        self
+    }
 }
 
 /// What is recorded of one data source.
