@@ -278,6 +278,7 @@ impl<S: SyncStore, B: Bus, K: KnowledgeBases, O: Buckets, W: Wakes> World<S, B, 
             };
             let (document, fate) = match verdict {
                 Verdict::Wait if outcome.is_none() => continue,
+                Verdict::SendAgain => (document.waiting(None), None),
                 Verdict::Wait => answers::try_again(document, "still in progress after the job's end".to_owned(), policy, now),
                 Verdict::Retry(reason) => answers::try_again(document, reason, policy, now),
                 Verdict::Settled(fate) => (document.settled(&fate), Some(fate)),
@@ -287,7 +288,7 @@ impl<S: SyncStore, B: Bus, K: KnowledgeBases, O: Buckets, W: Wakes> World<S, B, 
                     report.count_fate(&fate);
                     events.push(answers::document_outcome(&source.id, &document, fate, outcome.clone(), now));
                 }
-                None => report.retries += 1,
+                None => report.retries += u64::from(document.attempts > 0),
             }
             changed.push(document);
         }

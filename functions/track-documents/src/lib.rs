@@ -160,8 +160,8 @@ async fn record_with(log: &impl ChangeLog, source: &DataSourceId, change: &Docum
 }
 
 async fn wake(log: &impl ChangeLog, wakes: &impl Wakes, touched: &BTreeSet<DataSourceId>, now: Timestamp) -> Result<(), Unavailable> {
-    for source in touched {
-        log.touch(source, now).await?;
-    }
+    let touches = touched.iter().map(|source| log.touch(source, now)).collect::<Vec<_>>();
+    let results: Vec<_> = futures::stream::iter(touches).buffer_unordered(AT_ONCE).collect().await;
+    results.into_iter().collect::<Result<(), _>>()?;
     if touched.is_empty() { Ok(()) } else { wakes.wake(SignedDuration::ZERO).await }
 }

@@ -258,6 +258,7 @@ fn key(pk: &str, sk: &str) -> Item {
     Item::from([("pk".to_owned(), AttributeValue::S(pk.to_owned())), ("sk".to_owned(), AttributeValue::S(sk.to_owned()))])
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "numbers are copied")]
 fn number(value: impl ToString) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }

@@ -49,6 +49,10 @@ pub enum Status {
         /// have been made, and what Bedrock says of the document may concern an earlier content.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         accepted: bool,
+        /// It changed after it was sent: once that request is done with, it is to be sent again. Two requests for one
+        /// document at a time could not be told apart by the document's state.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        overtaken: bool,
     },
     /// The index has its present content.
     Indexed,
@@ -62,6 +66,7 @@ pub enum Status {
 }
 
 /// What recording a change did.
+#[allow(clippy::large_enum_variant, reason = "looked at once and taken apart")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Noted {
     /// It is news: this is to be recorded.
@@ -107,6 +112,8 @@ pub fn note(known: Option<Document>, change: &DocumentChange, signal: Id) -> Not
     let revision = known.as_ref().map_or(0, |document| document.revision);
     // The document's and its metadata file's events have no common order: the later of the two is what a job must cover.
     let changed_at = known.as_ref().map_or(change.at, |document| document.changed_at.max(change.at));
+    let sent_at = known.as_ref().and_then(Document::sent_at);
+    let accepted = known.as_ref().is_some_and(Document::is_accepted);
     let (mut sequencer, mut metadata_sequencer) = known.map_or((None, None), |document| (document.sequencer, document.metadata_sequencer));
     if about_metadata {
         metadata_sequencer = Some(change.sequencer.clone());
@@ -120,7 +127,7 @@ pub fn note(known: Option<Document>, change: &DocumentChange, signal: Id) -> Not
         change: change.change,
         changed_at,
         signal,
-        status: Status::Pending { retry_at: None, sent_at: None, accepted: false },
+        status: Status::Pending { retry_at: None, sent_at, accepted, overtaken: sent_at.is_some() },
         attempts: 0,
         revision,
     })
@@ -148,6 +155,12 @@ impl Document {
         matches!(self.status, Status::Pending { accepted: true, .. })
     }
 
+    /// Whether it changed after it was sent.
+    #[must_use]
+    pub const fn is_overtaken(&self) -> bool {
+        matches!(self.status, Status::Pending { overtaken: true, .. })
+    }
+
     /// When it may be sent again after a failure.
     #[must_use]
     pub const fn retry_at(&self) -> Option<Timestamp> {
@@ -171,21 +184,21 @@ impl Document {
     /// The same document, claimed to be sent.
     #[must_use]
     pub fn sent(mut self, at: Timestamp) -> Self {
-        self.status = Status::Pending { retry_at: None, sent_at: Some(at), accepted: false };
+        self.status = Status::Pending { retry_at: None, sent_at: Some(at), accepted: false, overtaken: false };
         self
     }
 
     /// The same document, with the request that it was sent with taken.
     #[must_use]
     pub fn accepted(mut self) -> Self {
-        self.status = Status::Pending { retry_at: None, sent_at: self.sent_at(), accepted: true };
+        self.status = Status::Pending { retry_at: None, sent_at: self.sent_at(), accepted: true, overtaken: false };
         self
     }
 
     /// The same document, to be sent again at a time, or at once.
     #[must_use]
     pub fn waiting(mut self, retry_at: Option<Timestamp>) -> Self {
-        self.status = Status::Pending { retry_at, sent_at: None, accepted: false };
+        self.status = Status::Pending { retry_at, sent_at: None, accepted: false, overtaken: false };
         self
     }
 
@@ -237,6 +250,14 @@ mod tests {
     fn a_late_metadata_change_does_not_date_the_document_back() {
         let document = after(&[change(ChangeKind::Written, 9), change(ChangeKind::MetadataChanged, 3)]).expect("recorded");
         assert_eq!(document.changed_at, change(ChangeKind::Written, 9).at);
+    }
+
+    #[test]
+    fn a_change_during_ingestion_waits_for_its_end() {
+        let sent = after(&[change(ChangeKind::Written, 1)]).expect("recorded").sent(Timestamp::UNIX_EPOCH).accepted();
+        let again = change(ChangeKind::Written, 2);
+        let Noted::News(document) = note(Some(sent), &again, again.id()) else { panic!("news") };
+        assert!(document.is_overtaken() && document.is_accepted());
     }
 
     #[test]

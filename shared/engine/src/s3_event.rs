@@ -44,7 +44,7 @@ struct Bucket {
 #[derive(Deserialize)]
 struct Object {
     key: String,
-    size: Option<u64>,
+    size: Option<Value>,
     #[serde(rename = "version-id")]
     version_id: Option<String>,
     sequencer: Option<String>,
@@ -85,6 +85,10 @@ pub fn parse(text: &str) -> Result<S3Event, String> {
     if key.is_empty() || key.len() > LONGEST_KEY {
         return Err(format!("detail.object.key has {} bytes; S3 keys have 1 to {LONGEST_KEY}", key.len()));
     }
+    let bytes = |size: Value| {
+        size.as_u64().ok_or_else(|| format!("detail.object.size is {}; expected a number of bytes", shortened(&size.to_string())))
+    };
+    let size = size.map(bytes).transpose()?;
     let sequencer = sequencer.ok_or("detail.object.sequencer is missing; without it the order of changes is not known")?;
     let sequencer = Sequencer::try_from(sequencer).map_err(|error| format!("detail.object.sequencer: {error}"))?;
     let change = match (detail_type.as_str(), detail.deletion_type.as_deref()) {

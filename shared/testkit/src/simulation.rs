@@ -223,7 +223,8 @@ impl Simulation {
         }
         let (which, dies) = {
             let mut memory = self.memory.borrow_mut();
-            memory.now += SignedDuration::from_millis(2);
+            // A call takes 2 ms; invocations run side by side.
+            memory.now += SignedDuration::from_micros(2_000 / i64::try_from(self.running.len()).unwrap_or(1));
             let which = memory.chance.usize(0..self.running.len());
             (which, memory.chance.f64() < self.chaos.crash)
         };

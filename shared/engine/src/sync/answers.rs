@@ -81,6 +81,8 @@ pub enum Verdict {
     Wait,
     /// It failed, and is to be tried again.
     Retry(String),
+    /// What was sent is done with, and the document has changed since: send it again.
+    SendAgain,
 }
 
 /// A data source is what the policy says, or refused with the reason.
@@ -227,6 +229,11 @@ pub fn judge(document: &Document, state: DocumentState, object: Option<Object>, 
     };
     let nothing_to_index = || Verdict::Settled(Fate::Quarantined { reason: "the object is empty: there is nothing to index".to_owned() });
     match state {
+        DocumentState::Indexed { .. } | DocumentState::Absent | DocumentState::Failed(_) | DocumentState::Ignored(_)
+            if document.is_accepted() && document.is_overtaken() =>
+        {
+            Verdict::SendAgain
+        }
         DocumentState::Working => match document.sent_at() {
             Some(sent_at) if now.duration_since(sent_at) > INGESTION_PATIENCE => {
                 Verdict::Retry("still in progress after an hour".to_owned())
