@@ -130,7 +130,7 @@ fn put_off(mut source: Source, until: Timestamp, reason: HoldReason) -> Source {
 /// Takes in the answer to a job start.
 #[must_use]
 pub fn job_start(mut source: Source, answer: &Answer, policy: &Policy, now: Timestamp) -> Source {
-    let Work::Starting { client_token, covers, decision, .. } = source.work.clone() else { return source };
+    let Work::Starting { client_token, covers, decision, lost, .. } = source.work.clone() else { return source };
     match answer {
         Answer::JobStarted { job } => {
             let poll_at = now + SignedDuration::from_secs(policy.sync.poll_seconds.into());
@@ -142,7 +142,14 @@ pub fn job_start(mut source: Source, answer: &Answer, policy: &Policy, now: Time
             // It may have been started: whoever asks again uses the same token.
             source.pushbacks = source.pushbacks.saturating_add(1);
             let lease = now + backoff(5, source.pushbacks).min(LONGEST_PUSHBACK);
-            source.work = Work::Starting { client_token, covers, lease, decision };
+            source.work = Work::Starting { client_token, covers, lease, decision, lost: true };
+            source
+        }
+        // A refusal of this request says nothing of the one whose answer was lost.
+        Answer::Conflict { .. } | Answer::Throttled { .. } | Answer::Refused { .. } if lost => {
+            source = refused(source, answer, policy, now);
+            let lease = source.wait.take().map_or(now, |wait| wait.until);
+            source.work = Work::Starting { client_token, covers, lease, decision, lost };
             source
         }
         answer => {

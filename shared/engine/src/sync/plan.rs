@@ -432,7 +432,8 @@ impl<'a> Planner<'a> {
         self.busy.insert(source.id.knowledge_base.clone(), source.id.clone());
         let decision = if let Work::Starting { client_token, covers, decision: id, .. } = source.work.clone() {
             let action = Action::StartJob { data_source: source.id.clone(), client_token: client_token.clone(), covers, dry_run: false };
-            source.work = Work::Starting { client_token, covers, lease, decision: id.clone() };
+            // Its process died, or its answer was lost.
+            source.work = Work::Starting { client_token, covers, lease, decision: id.clone(), lost: true };
             Event { id, subject: source.id.subject(), causes, at: self.now, body: Body::SyncDecided(action) }
         } else {
             self.account.hour_starts += 1;
@@ -441,7 +442,8 @@ impl<'a> Planner<'a> {
             source.last_start = Some(self.now);
             let action = job_action(&source, &client_token, self.now, false);
             let decision = decision(&source, &["job", &client_token], causes, self.now, action);
-            source.work = Work::Starting { client_token, covers: self.now - CLOCK_MARGIN, lease, decision: decision.id.clone() };
+            let covers = self.now - CLOCK_MARGIN;
+            source.work = Work::Starting { client_token, covers, lease, decision: decision.id.clone(), lost: false };
             decision
         };
         source.announced = None;

@@ -98,6 +98,9 @@ pub enum Work {
         lease: Timestamp,
         /// The decision to start it.
         decision: Id,
+        /// An answer was lost: it may be running, whatever is answered to the next request.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        lost: bool,
     },
     /// A job is running.
     Running {
