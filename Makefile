@@ -56,6 +56,10 @@ build: ## Compile the workspace (dev profile)
 test: $(RUN)/ready build ## All tests, end to end against the local AWS included
 	$(CARGO) test --workspace --locked
 
+.PHONY: soak
+soak: ## Play 20,000 new random runs of the document loop in memory: some minutes
+	FLYWHEEL_SOAK=1 $(CARGO) test --locked -p flywheel-tests --test document_loop every_changed -- --nocapture
+
 .PHONY: bench
 bench: $(RUN)/ready build-release ## Measure the loop against its quotas, and the functions' cold starts (target/bench)
 	PATH="$(RUN)/bin:$$PATH" cargo-lambda lambda build --release --locked --skip-target-check --compiler $(COMPILER) --package empty-function

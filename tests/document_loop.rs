@@ -12,6 +12,7 @@ use flywheel_policy::Policy;
 use flywheel_testkit::{Chaos, Simulation};
 use jiff::SignedDuration;
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 /// A policy of `knowledge_bases` with `each` data sources, one prefix of one bucket for each.
 fn policy(knowledge_bases: usize, each: usize, settings: &str) -> Policy {
@@ -415,8 +416,15 @@ fn play(run: Run) -> Result<(), String> {
     }
 }
 
+/// The gate plays the same runs each time, so that what it says depends on the change alone; `make soak` plays new ones.
+fn config() -> ProptestConfig {
+    let soak = std::env::var_os("FLYWHEEL_SOAK").is_some();
+    let (cases, rng_seed) = if soak { (20_000, RngSeed::Random) } else { (512, RngSeed::Fixed(2)) };
+    ProptestConfig { cases, rng_seed, max_shrink_iters: 2_000, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, max_shrink_iters: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn every_changed_document_ends_indexed_deleted_or_quarantined_and_no_quota_is_exceeded(run in run()) {

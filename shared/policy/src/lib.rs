@@ -139,3 +139,94 @@ impl DataSource {
         (self.include.is_empty() || self.include.iter().any(matches)) && !self.exclude.iter().any(matches)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const GOOD: &str = r#"mode = "act"
+[[data_source]]
+knowledge_base = "KB12345678"
+data_source = "DS12345678"
+bucket = "docs"
+prefix = "manuals/"
+include = ["**/*.md", "**/*.{pdf,html}"]
+exclude = ["drafts/**"]
+"#;
+
+    fn problems(text: &str) -> Vec<String> {
+        Policy::parse(text).expect_err("not valid").0.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_is_not_said_has_its_default() {
+        let policy = Policy::parse(GOOD).expect("valid");
+        assert_eq!((policy.mode, policy.sync.direct_at_most, policy.quotas.job_starts_per_second), (Mode::Act, 100, 0.1));
+        assert_eq!(policy.version.len(), 16);
+    }
+
+    #[test]
+    fn a_document_is_read_by_its_prefix_and_globs() {
+        let policy = Policy::parse(GOOD).expect("valid");
+        for (bucket, key, read) in [
+            ("docs", "manuals/a.md", true),
+            ("docs", "manuals/deep/er/a.pdf", true),
+            ("docs", "manuals/a.txt", false),
+            ("docs", "manuals/drafts/a.md", false),
+            ("docs", "other/a.md", false),
+            ("other", "manuals/a.md", false),
+        ] {
+            assert_eq!(policy.readers(bucket, key).count() == 1, read, "{bucket} {key}");
+        }
+    }
+
+    #[test]
+    fn every_problem_is_told_with_its_line_its_field_and_its_fix() {
+        let text = GOOD
+            .replace("KB12345678", "kb-1")
+            .replace("\"docs\"", "\"s3://Docs\"")
+            .replace("\"manuals/\"", "\"/manuals\"")
+            .replace("drafts/**", "drafts/[a")
+            .replace("mode = \"act\"", "mode = \"act\"\n[sync]\nsettle_seconds = 1");
+        let told = problems(&text);
+        let starts: Vec<String> = told.iter().map(|problem| problem.split(": ").take(2).collect::<Vec<_>>().join(": ")).collect();
+        assert_eq!(
+            starts,
+            [
+                "line 3: sync.settle_seconds",
+                "line 5: data_source.knowledge_base",
+                "line 7: data_source.bucket",
+                "line 8: data_source.prefix",
+                "line 10: data_source.exclude",
+            ]
+        );
+        assert!(told[0].ends_with("1 is out of range; use 2 to 900 (default 3)"), "{}", told[0]);
+    }
+
+    #[test]
+    fn a_misspelt_field_is_named_with_its_line() {
+        let told = problems(&GOOD.replace("bucket =", "buckets ="));
+        assert!(told[0].starts_with("line 5: ") && told[0].contains("buckets"), "{told:?}");
+    }
+
+    #[test]
+    fn a_data_source_stands_once() {
+        let twice = format!("{GOOD}{}", GOOD.replace("mode = \"act\"", ""));
+        assert!(problems(&twice)[0].contains("KB12345678/DS12345678 is there twice"));
+    }
+
+    #[test]
+    fn a_policy_that_watches_nothing_is_refused() {
+        assert!(problems("mode = \"dry_run\"")[0].contains("add a [[data_source]] table"));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_makes_it_panic(text in "(.|\n){0,300}", cut in 0..GOOD.len()) {
+            let _ = Policy::parse(&text);
+            let _ = Policy::parse(&GOOD[..cut]);
+        }
+    }
+}

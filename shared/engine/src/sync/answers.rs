@@ -368,3 +368,83 @@ fn shortened(reasons: Vec<String>) -> Vec<String> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use flywheel_model::DocumentId;
+
+    use super::*;
+    use crate::documents::Status;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + seconds).expect("in range")
+    }
+
+    /// A document that was sent at second 0 and taken in.
+    fn document(change: ChangeKind) -> Document {
+        Document {
+            id: DocumentId::new("docs", "a.md"),
+            sequencer: None,
+            metadata_sequencer: None,
+            change,
+            changed_at: at(-10),
+            signal: Id::of("signal", &[]),
+            status: Status::Pending { retry_at: None, sent_at: Some(at(0)), accepted: true, overtaken: false },
+            attempts: 0,
+            revision: 1,
+        }
+    }
+
+    #[test]
+    fn what_becomes_of_a_document() {
+        use ChangeKind::{Deleted, Emptied, VersionDeleted, Written};
+        use DocumentState::{Absent, Failed, Ignored, Indexed, Working};
+        let quarantined = |reason: &str| Verdict::Settled(Fate::Quarantined { reason: reason.to_owned() });
+        let empty = || quarantined("the object is empty: there is nothing to index");
+        let there = Some(Object { size: 5, has_metadata: false });
+        let nothing = Some(Object { size: 0, has_metadata: false });
+        let retry = |reason: &str| Verdict::Retry(reason.to_owned());
+        let (fresh, stale) = (Indexed { since: Some(at(3)) }, Indexed { since: Some(at(-60)) });
+        for (change, state, object, expected) in [
+            (Written, Working, None, Verdict::Wait),
+            (Written, fresh.clone(), None, Verdict::Settled(Fate::Indexed)),
+            (Written, stale, None, Verdict::Wait),
+            (Written, Absent, there, retry("Bedrock does not know the document")),
+            (Written, Absent, None, Verdict::Settled(Fate::Deleted)),
+            (Written, Absent, nothing, empty()),
+            (Written, Failed("bad".to_owned()), there, retry("bad")),
+            (Written, Failed("bad".to_owned()), None, Verdict::Settled(Fate::Deleted)),
+            (Written, Ignored("type".to_owned()), there, quarantined("type")),
+            (Deleted, Absent, None, Verdict::Settled(Fate::Deleted)),
+            (Deleted, fresh.clone(), None, retry("still in the index although the object is gone")),
+            (Emptied, Absent, None, empty()),
+            (Emptied, Failed("empty".to_owned()), None, empty()),
+            (VersionDeleted, fresh.clone(), there, Verdict::Settled(Fate::Indexed)),
+            (VersionDeleted, fresh, None, retry("still in the index although the object is gone")),
+            (VersionDeleted, Absent, None, Verdict::Settled(Fate::Deleted)),
+        ] {
+            let case = format!("{change:?} {state:?} {object:?}");
+            assert_eq!(judge(&document(change), state, object, at(5)), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn what_changed_while_it_was_ingested_is_sent_again_once_that_is_over() {
+        let mut overtaken = document(ChangeKind::Written);
+        overtaken.status = Status::Pending { retry_at: None, sent_at: Some(at(0)), accepted: true, overtaken: true };
+        assert_eq!(judge(&overtaken, DocumentState::Working, None, at(5)), Verdict::Wait);
+        assert_eq!(judge(&overtaken, DocumentState::Indexed { since: Some(at(3)) }, None, at(5)), Verdict::SendAgain);
+    }
+
+    #[test]
+    fn pauses_double_up_to_a_quarter_of_an_hour() {
+        let pauses: Vec<i64> = [1, 2, 3, 40].into_iter().map(|tries| backoff(30, tries).as_secs()).collect();
+        assert_eq!(pauses, [30, 60, 120, 900]);
+    }
+
+    #[test]
+    fn reasons_are_shortened_together() {
+        let kept = shortened(vec!["a".repeat(1_500), "b".repeat(1_500), "c".to_owned()]);
+        assert_eq!(kept.iter().map(String::len).collect::<Vec<_>>(), [1_500, 500]);
+    }
+}

@@ -1,6 +1,6 @@
 //! What may be done now, and why the rest waits.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use flywheel_model::{Action, Body, DataSourceId, Event, Hold, HoldReason, Id, SentDocument};
 use flywheel_policy::{Mode, Policy};
@@ -17,6 +17,10 @@ const LEASE: SignedDuration = SignedDuration::from_secs(45);
 /// S3 dates its events to the second below, and its clock and ours may differ a little: only changes dated this much
 /// before a job was claimed are surely in the bucket that the job reads.
 const CLOCK_MARGIN: SignedDuration = SignedDuration::from_secs(2);
+
+/// A request that is not full waits until no change has come for this long: while a burst arrives, requests are what is
+/// scarce. A little under a second, since queues delay by whole ones.
+const CALM: SignedDuration = SignedDuration::from_millis(900);
 
 /// Documents recorded at most in one commit. DynamoDB takes 100 items in a transaction; the rest is for the account and
 /// the data sources.
@@ -455,8 +459,7 @@ impl<'a> Planner<'a> {
     /// Deals out direct requests in turns, so that a data source with many documents does not keep the others waiting.
     fn send_documents(&mut self, mut sends: Vec<Send>) {
         sends.sort_by_key(|send| (send.source.last_send, send.fresh[0].changed_at, send.source.id.clone()));
-        let mut turns: Vec<(Source, std::collections::VecDeque<Document>)> =
-            sends.into_iter().map(|send| (send.source, send.fresh.into())).collect();
+        let mut turns: Vec<(Source, VecDeque<Document>)> = sends.into_iter().map(|send| (send.source, send.fresh.into())).collect();
         if self.policy.mode == Mode::DryRun {
             for (source, fresh) in turns {
                 let fresh: Vec<_> = fresh.into();
@@ -471,9 +474,9 @@ impl<'a> Planner<'a> {
             return turns.into_iter().for_each(|(source, _)| self.keep(source));
         }
         let mut stopped = None;
-        while stopped.is_none() && turns.iter().any(|(_, fresh)| !fresh.is_empty()) {
+        while stopped.is_none() && turns.iter().any(|(source, fresh)| !fresh.is_empty() && !self.fills_up(source, fresh)) {
             for (source, fresh) in &mut turns {
-                if fresh.is_empty() {
+                if fresh.is_empty() || self.fills_up(source, fresh) {
                     continue;
                 }
                 stopped = self.send_request(source, fresh);
@@ -483,6 +486,9 @@ impl<'a> Planner<'a> {
             }
         }
         for (source, fresh) in turns {
+            if let Some(calm_at) = self.calm_at(&source, &fresh) {
+                self.wake(calm_at);
+            }
             match (&stopped, fresh.is_empty()) {
                 (Some((reason, until)), false) => self.hold(source, reason.clone(), Some(*until)),
                 _ => self.keep(source),
@@ -490,8 +496,23 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Whether a request of these documents is better made a little later, when more may have come.
+    fn fills_up(&self, source: &Source, fresh: &VecDeque<Document>) -> bool {
+        self.calm_at(source, fresh).is_some()
+    }
+
+    /// When a request that is not full is made all the same, if that is still to come.
+    fn calm_at(&self, source: &Source, fresh: &VecDeque<Document>) -> Option<Timestamp> {
+        let oldest = fresh.front().filter(|document| document.attempts == 0)?;
+        if fresh.len() >= self.policy.quotas.documents_per_request as usize {
+            return None;
+        }
+        let waited_at = oldest.changed_at + SignedDuration::from_secs(self.policy.sync.settle_at_most_seconds.into());
+        Some(waited_at.min(source.touched_at? + CALM)).filter(|at| *at > self.now)
+    }
+
     /// Claims one direct request, or says why not now.
-    fn send_request(&mut self, source: &mut Source, fresh: &mut std::collections::VecDeque<Document>) -> Option<(HoldReason, Timestamp)> {
+    fn send_request(&mut self, source: &mut Source, fresh: &mut VecDeque<Document>) -> Option<(HoldReason, Timestamp)> {
         // A document that failed goes alone: should it be what Bedrock refuses a request for, it takes no other with it.
         let alone = fresh.front().is_some_and(|document| document.attempts > 0);
         let most = if alone { 1 } else { self.policy.quotas.documents_per_request as usize };
@@ -650,4 +671,165 @@ fn decision(source: &Source, parts: &[&str], causes: Vec<Id>, at: Timestamp, act
     let id = source.id.to_string();
     let parts: Vec<&str> = std::iter::once(id.as_str()).chain(parts.iter().copied()).collect();
     Event { id: Id::of("decision.sync", &parts), subject: source.id.subject(), causes, at, body: Body::SyncDecided(action) }
+}
+
+#[cfg(test)]
+mod tests {
+    use flywheel_model::{ChangeKind, DocumentId};
+
+    use super::*;
+    use crate::documents::Status;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + seconds).expect("in range")
+    }
+
+    fn policy(sources: usize) -> Policy {
+        let mut text = "mode = \"act\"\n[sync]\ndirect_at_most = 2\n".to_owned();
+        for n in 0..sources {
+            text += &format!("[[data_source]]\nknowledge_base = \"KB{n:08}\"\ndata_source = \"DS{n:08}\"\nbucket = \"docs\"\n");
+        }
+        Policy::parse(&text).expect("valid")
+    }
+
+    /// A data source that was confirmed and whose documents changed at second 0.
+    fn demand(n: usize, documents: usize) -> Demand {
+        let mut source = Source::new(DataSourceId::new(format!("KB{n:08}"), format!("DS{n:08}")));
+        (source.changes, source.touched_at, source.verified) = (1, Some(at(0)), Some("docs".to_owned()));
+        let pending = (0..documents).map(|name| document(&format!("{name:03}.md"))).collect();
+        Demand { source, pending }
+    }
+
+    fn document(key: &str) -> Document {
+        Document {
+            id: DocumentId::new("docs", key),
+            sequencer: None,
+            metadata_sequencer: None,
+            change: ChangeKind::Written,
+            changed_at: at(0),
+            signal: Id::of("signal", &[key]),
+            status: Status::Pending { retry_at: None, sent_at: None, accepted: false, overtaken: false },
+            attempts: 0,
+            revision: 1,
+        }
+    }
+
+    fn running(n: usize) -> Demand {
+        let mut demand = demand(n, 3);
+        let decision = Id::of("decision", &[]);
+        demand.source.work = Work::Running { job: format!("JOB{n}"), covers: at(-2), poll_at: at(100), decision };
+        demand.source.last_start = Some(at(0));
+        demand
+    }
+
+    fn holds(plan: &Plan) -> Vec<(HoldReason, Option<Timestamp>)> {
+        let hold = |event: &Event| match &event.body {
+            Body::SyncHeld(hold) => Some((hold.reason.clone(), hold.until)),
+            _ => None,
+        };
+        plan.holds.iter().filter_map(hold).collect()
+    }
+
+    fn starts(plan: &Plan) -> Vec<String> {
+        let started = plan.steps.iter().filter(|step| matches!(step, Step::Start { .. }));
+        started.map(|step| step.source().id.knowledge_base.clone()).collect()
+    }
+
+    #[test]
+    fn holds_until_changes_settle_and_then_starts_a_job() {
+        let early = plan(Account::default(), vec![demand(0, 3)], &policy(1), at(1));
+        assert_eq!((holds(&early), early.wake_at), (vec![(HoldReason::Settling, Some(at(3)))], Some(at(3))));
+        assert_eq!(starts(&plan(Account::default(), vec![demand(0, 3)], &policy(1), at(3))), ["KB00000000"]);
+    }
+
+    #[test]
+    fn starts_in_the_end_though_changes_keep_coming() {
+        let mut busy = demand(0, 3);
+        busy.source.touched_at = Some(at(60));
+        assert_eq!(starts(&plan(Account::default(), vec![busy], &policy(1), at(60))), ["KB00000000"]);
+    }
+
+    #[test]
+    fn holds_while_a_job_runs_if_something_changed_since() {
+        let mut changed = running(0);
+        changed.source.touched_at = Some(at(5));
+        assert_eq!(holds(&plan(Account::default(), vec![changed], &policy(1), at(10))), [(HoldReason::JobRunning, Some(at(100)))]);
+        assert_eq!(holds(&plan(Account::default(), vec![running(0)], &policy(1), at(10))), []);
+    }
+
+    #[test]
+    fn holds_when_the_account_is_full() {
+        let demands = (0..5).map(running).chain([demand(5, 3)]).collect();
+        assert_eq!(holds(&plan(Account::default(), demands, &policy(6), at(10))), [(HoldReason::AccountFull, None)]);
+    }
+
+    #[test]
+    fn one_start_every_ten_seconds_those_that_waited_longest_first() {
+        let mut recent = demand(0, 3);
+        recent.source.last_start = Some(at(-100));
+        let first = plan(Account::default(), vec![recent, demand(1, 3)], &policy(2), at(10));
+        assert_eq!(starts(&first), ["KB00000001"]);
+        assert_eq!(holds(&first), [(HoldReason::Rate, Some(at(20)))]);
+    }
+
+    #[test]
+    fn holds_at_the_hourly_cap_until_the_next_hour() {
+        let hour = at(10).as_second() / 3_600;
+        let account = Account { hour, hour_starts: 120, ..Account::default() };
+        let next = Timestamp::from_second((hour + 1) * 3_600).expect("in range");
+        assert_eq!(holds(&plan(account, vec![demand(0, 3)], &policy(1), at(10))), [(HoldReason::HourlyCap, Some(next))]);
+    }
+
+    #[test]
+    fn nothing_is_asked_while_another_process_asks() {
+        let account = Account { calling_until: Some(at(40)), ..Account::default() };
+        let kept = plan(account, vec![demand(0, 3), demand(1, 1)], &policy(2), at(10));
+        assert!(kept.steps.is_empty());
+        assert_eq!(kept.wake_at, Some(at(40)));
+    }
+
+    #[test]
+    fn a_request_that_is_not_full_waits_for_calm() {
+        let now = at(0) + SignedDuration::from_millis(500);
+        assert!(plan(Account::default(), vec![demand(0, 1)], &policy(1), now).steps.is_empty());
+        assert_eq!(plan(Account::default(), vec![demand(0, 1)], &policy(1), at(1)).steps.len(), 1);
+    }
+
+    #[test]
+    fn a_document_that_failed_goes_alone() {
+        let mut failed = demand(0, 2);
+        failed.pending[0].attempts = 1;
+        let sent = plan(Account::default(), vec![failed], &policy(1), at(10));
+        let sizes: Vec<usize> = sent
+            .steps
+            .iter()
+            .filter_map(|step| match step {
+                Step::Send { documents, .. } => Some(documents.len()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(sizes, [1, 1]);
+    }
+
+    #[test]
+    fn a_claim_is_resumed_after_its_lease_with_the_same_token() {
+        let first = plan(Account::default(), vec![demand(0, 3)], &policy(1), at(10));
+        let (source, account) = (first.sources[0].clone(), Account { calling_until: None, ..first.account.expect("used") });
+        let again = |now| plan(account.clone(), vec![Demand { source: source.clone(), ..demand(0, 3) }], &policy(1), now);
+        assert!(again(at(30)).steps.is_empty());
+        let resumed = again(at(60));
+        let token = |source: &Source| match &source.work {
+            Work::Starting { client_token, .. } => client_token.clone(),
+            work => panic!("{work:?}"),
+        };
+        assert_eq!(token(&resumed.sources[0]), token(&source));
+        assert_eq!(resumed.sources[0].generation, source.generation);
+    }
+
+    #[test]
+    fn a_hold_that_stays_the_same_is_said_once() {
+        let first = plan(Account::default(), vec![demand(0, 3)], &policy(1), at(1));
+        let again = Demand { source: first.sources[0].clone(), ..demand(0, 3) };
+        assert_eq!(holds(&plan(Account::default(), vec![again], &policy(1), at(2))), []);
+    }
 }
