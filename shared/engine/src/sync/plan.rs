@@ -129,7 +129,7 @@ pub fn plan(account: Account, demands: Vec<Demand>, policy: &Policy, now: Timest
     for demand in demands {
         planner.follow(demand, &mut starts, &mut sends);
     }
-    planner.start_jobs(starts);
+    planner.start_jobs(starts, &mut sends);
     planner.send_documents(sends);
     planner.finish()
 }
@@ -158,6 +158,8 @@ struct Start {
     source: Source,
     causes: Vec<Id>,
     oldest: Timestamp,
+    /// The documents that go directly if it cannot have a job now. None if they are left to a job in any case.
+    or_directly: Vec<Document>,
 }
 
 /// A data source that wants documents sent.
@@ -222,7 +224,7 @@ impl<'a> Planner<'a> {
         match source.work.clone() {
             Work::Starting { lease, covers, .. } if lease <= self.now => {
                 let oldest = pending.first().map_or(covers, |document| document.changed_at);
-                starts.push(Start { source, causes: causes(&pending), oldest });
+                starts.push(Start { source, causes: causes(&pending), oldest, or_directly: Vec::new() });
             }
             Work::Starting { lease, .. } => {
                 self.wake(lease);
@@ -310,6 +312,9 @@ impl<'a> Planner<'a> {
 
     /// Sorts the pending documents of an idle data source into those under way and those to be sent or left to a job.
     fn demand(&mut self, mut source: Source, pending: Vec<Document>, starts: &mut Vec<Start>, sends: &mut Vec<Send>) {
+        // Up to twice the policy's number go directly instead of waiting for their turn to have a job. With more it is
+        // not even known how many there are.
+        let may_go_directly = pending.len() <= 2 * self.policy.sync.direct_at_most as usize;
         let mut direct_running = false;
         let (mut accepted, mut fresh) = (Vec::new(), Vec::new());
         for document in pending {
@@ -340,7 +345,9 @@ impl<'a> Planner<'a> {
         let settled_at = source.touched_at.unwrap_or(self.now) + SignedDuration::from_secs(sync.settle_seconds.into());
         let waited_at = oldest + SignedDuration::from_secs(sync.settle_at_most_seconds.into());
         let cool_at = source.last_start.map(|at| at + SignedDuration::from_secs(sync.cooldown_seconds.into()));
-        if direct_running {
+        if direct_running && may_go_directly {
+            sends.push(Send { source, fresh });
+        } else if direct_running {
             let until = source.check_at;
             self.hold(source, HoldReason::DirectIngestionRunning, until);
         } else if settled_at.min(waited_at) > self.now {
@@ -348,7 +355,8 @@ impl<'a> Planner<'a> {
         } else if let Some(cool_at) = cool_at.filter(|at| *at > self.now) {
             self.hold(source, HoldReason::Cooldown, Some(cool_at));
         } else {
-            starts.push(Start { source, causes: causes(&fresh), oldest });
+            let causes = causes(&fresh);
+            starts.push(Start { source, causes, oldest, or_directly: if may_go_directly { fresh } else { Vec::new() } });
         }
     }
 
@@ -387,19 +395,23 @@ impl<'a> Planner<'a> {
     }
 
     /// Claims jobs, those first that may have been started already, then those that waited longest.
-    fn start_jobs(&mut self, mut starts: Vec<Start>) {
+    fn start_jobs(&mut self, mut starts: Vec<Start>, sends: &mut Vec<Send>) {
         let last = |source: &Source, last_start: &BTreeMap<String, Timestamp>| last_start.get(&source.id.knowledge_base).copied();
         starts.sort_by_key(|start| {
             let resumed = matches!(start.source.work, Work::Starting { .. });
             (!resumed, last(&start.source, &self.last_start), start.source.last_start, start.oldest, start.source.id.clone())
         });
-        for Start { source, causes, .. } in starts {
+        for Start { source, causes, or_directly, .. } in starts {
             if let Some(until) = self.others_call {
                 self.wake(until);
                 self.keep(source);
                 continue;
             }
             let resumed = matches!(source.work, Work::Starting { .. });
+            if !or_directly.is_empty() && self.policy.mode == Mode::Act && !self.may_start(&source) {
+                sends.push(Send { source, fresh: or_directly });
+                continue;
+            }
             if !resumed {
                 if let Some(data_source) = self.busy.get(&source.id.knowledge_base).cloned() {
                     self.hold(source, HoldReason::KnowledgeBaseBusy { data_source }, None);
@@ -429,6 +441,13 @@ impl<'a> Planner<'a> {
             self.account_used = true;
             self.claim_job(source, causes);
         }
+    }
+
+    /// Whether nothing but the policy's cap stands between a data source and a job.
+    fn may_start(&self, source: &Source) -> bool {
+        !self.busy.contains_key(&source.id.knowledge_base)
+            && self.busy.len() < self.policy.quotas.running_jobs as usize
+            && self.account.starts.left() > 0
     }
 
     fn claim_job(&mut self, mut source: Source, causes: Vec<Id>) {
@@ -759,17 +778,25 @@ mod tests {
 
     #[test]
     fn holds_when_the_account_is_full() {
-        let demands = (0..5).map(running).chain([demand(5, 3)]).collect();
+        let demands = (0..5).map(running).chain([demand(5, 5)]).collect();
         assert_eq!(holds(&plan(Account::default(), demands, &policy(6), at(10))), [(HoldReason::AccountFull, None)]);
     }
 
     #[test]
     fn one_start_every_ten_seconds_those_that_waited_longest_first() {
-        let mut recent = demand(0, 3);
+        let mut recent = demand(0, 5);
         recent.source.last_start = Some(at(-100));
-        let first = plan(Account::default(), vec![recent, demand(1, 3)], &policy(2), at(10));
+        let first = plan(Account::default(), vec![recent, demand(1, 5)], &policy(2), at(10));
         assert_eq!(starts(&first), ["KB00000001"]);
         assert_eq!(holds(&first), [(HoldReason::Rate, Some(at(20)))]);
+    }
+
+    #[test]
+    fn up_to_twice_the_number_goes_directly_instead_of_waiting_for_a_turn() {
+        let both = plan(Account::default(), vec![demand(0, 3), demand(1, 4)], &policy(2), at(10));
+        assert_eq!(starts(&both), ["KB00000000"]);
+        let sent = both.steps.iter().filter(|step| matches!(step, Step::Send { documents, .. } if documents.len() == 4)).count();
+        assert_eq!((sent, holds(&both)), (1, vec![]));
     }
 
     #[test]
