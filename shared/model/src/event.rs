@@ -1,12 +1,15 @@
 //! The envelope.
 
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::{Action, DocumentChange, DocumentOutcome, Hold, Id, Outcome, Receipt};
+use crate::{Action, DocumentChange, DocumentOutcome, Finding, FindingHold, Hold, Id, Outcome, Receipt};
 
 /// Anything that happened, as it travels over the bus and stays in the ledger.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Envelope")]
 pub struct Event {
     /// Which event this is; the same event made again has the same id.
     pub id: Id,
@@ -40,12 +43,55 @@ impl Event {
             Body::SyncAnswered(_) => "receipt.sync",
             Body::SyncEnded(_) => "outcome.sync",
             Body::DocumentSettled(_) => "outcome.document",
+            Body::FindingOpened(_) => "finding.opened",
+            Body::FindingUpdated(_) => "finding.updated",
+            Body::FindingClosed(_) => "finding.closed",
+            Body::FindingHeld(_) => "finding.held",
         }
     }
 }
 
+/// An event as it is written. What it says is read once its kind is known: a number in a union that serde must buffer
+/// would come out as a map where `serde_json` keeps numbers exactly.
+#[derive(Deserialize)]
+struct Envelope {
+    id: Id,
+    subject: String,
+    #[serde(default)]
+    causes: Vec<Id>,
+    at: Timestamp,
+    kind: String,
+    detail: Value,
+}
+
+impl TryFrom<Envelope> for Event {
+    type Error = String;
+
+    fn try_from(envelope: Envelope) -> Result<Self, String> {
+        fn read<T: DeserializeOwned>(detail: Value) -> Result<T, String> {
+            serde_json::from_value(detail).map_err(|error| format!("detail: {error}"))
+        }
+        let detail = envelope.detail;
+        let body = match envelope.kind.as_str() {
+            "signal.document-changed" => Body::DocumentChanged(read(detail)?),
+            "signal.refused" => Body::InputRefused(read(detail)?),
+            "decision.sync" => Body::SyncDecided(read(detail)?),
+            "decision.hold" => Body::SyncHeld(read(detail)?),
+            "receipt.sync" => Body::SyncAnswered(read(detail)?),
+            "outcome.sync" => Body::SyncEnded(read(detail)?),
+            "outcome.document" => Body::DocumentSettled(read(detail)?),
+            "finding.opened" => Body::FindingOpened(read(detail)?),
+            "finding.updated" => Body::FindingUpdated(read(detail)?),
+            "finding.closed" => Body::FindingClosed(read(detail)?),
+            "finding.held" => Body::FindingHeld(read(detail)?),
+            other => return Err(format!("kind: {other:?} is not a kind of event")),
+        };
+        Ok(Self { id: envelope.id, subject: envelope.subject, causes: envelope.causes, at: envelope.at, body })
+    }
+}
+
 /// What an event says.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", content = "detail")]
 pub enum Body {
     /// Signal: a watched document changed.
@@ -69,6 +115,18 @@ pub enum Body {
     /// Outcome: the fate of one document.
     #[serde(rename = "outcome.document")]
     DocumentSettled(DocumentOutcome),
+    /// Finding: a rate got worse.
+    #[serde(rename = "finding.opened")]
+    FindingOpened(Finding),
+    /// Finding: what is known of it by now.
+    #[serde(rename = "finding.updated")]
+    FindingUpdated(Finding),
+    /// Finding: the rate is back.
+    #[serde(rename = "finding.closed")]
+    FindingClosed(Finding),
+    /// Finding: large enough a change, but not evidence enough.
+    #[serde(rename = "finding.held")]
+    FindingHeld(FindingHold),
 }
 
 /// Input that was refused.

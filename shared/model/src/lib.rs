@@ -1,15 +1,24 @@
 //! The words of Flywheel as types.
 //!
-//! A *signal* is one observed fact. A *decision* is a complete action or a reasoned hold. A *receipt* says what carrying
+//! A *signal* is one observed fact. A *finding* is a change for the worse that the evidence supports. A *decision* is a complete action or a reasoned hold. A *receipt* says what carrying
 //! an action out gave. An *outcome* says what it did. Each travels as an [`Event`] that names its causes, so that the
 //! ledger can tell the way from a changed document to its fate and back.
 
 mod document;
 mod event;
+mod finding;
 mod id;
+mod signal;
 mod sync;
 
 pub use document::{ChangeKind, DocumentChange, DocumentId, Sequencer, SequencerError};
 pub use event::{Body, Event, Refusal};
+pub use finding::{
+    Count, Evidence, Failure, FailureReason, Finding, FindingHold, Hour, Metric, Observation, Rate, Rates, Scope, Series, UNCLASSIFIED,
+};
 pub use id::{DataSourceId, Id};
+pub use signal::{
+    Alarm, AlarmState, Check, Conversation, Evaluation, Fact, Feedback, Key, KeyError, Passage, Rating, Release, Retrieval, Role,
+    RunStatus, Signal, ToolCall, ToolResult, Turn, WorkflowRun,
+};
 pub use sync::{Action, Answer, DocumentOutcome, Fate, Hold, HoldReason, JobEnd, JobStatistics, Outcome, Receipt, SentDocument};
