@@ -4,12 +4,16 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::ops::{Range, RangeInclusive};
 
-use flywheel_model::DataSourceId;
+use flywheel_model::{DataSourceId, Key, Metric};
 use serde::Deserialize;
 use toml::Spanned;
 
 use crate::error::{PolicyErrors, Problem};
-use crate::{DataSource, Mode, Policy, Quotas, SyncPolicy};
+use crate::signals::{EVALUATIONS, FAILED_LABELS, NO_ANSWER, default_rule};
+use crate::{
+    AlarmMapping, Class, DataSource, EvaluationLimit, FailurePolicy, FindingPolicy, FindingRule, Measure, Mode, Policy, Quotas,
+    SignalPolicy, SyncPolicy,
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,6 +25,99 @@ pub(crate) struct File {
     quotas: QuotasTable,
     #[serde(default)]
     data_source: Vec<Spanned<Source>>,
+    #[serde(default)]
+    unseen_source: Vec<Spanned<Unseen>>,
+    #[serde(default)]
+    signals: Signals,
+    #[serde(default)]
+    failures: Failures,
+    #[serde(default)]
+    findings: Findings,
+    #[serde(default)]
+    topic: Vec<Topic>,
+    #[serde(default)]
+    intent: Vec<Intent>,
+    #[serde(default)]
+    alarm: Vec<AlarmTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unseen {
+    knowledge_base: Spanned<String>,
+    data_source: Spanned<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Signals {
+    late_hours: Option<Spanned<u32>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Failures {
+    no_answer: Option<Vec<Spanned<String>>>,
+    failed_labels: Option<Vec<Spanned<String>>>,
+    evaluation: Option<Vec<EvaluationTable>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EvaluationTable {
+    name: Spanned<String>,
+    below: Spanned<f64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Findings {
+    baseline_days: Option<Spanned<u32>>,
+    window_days: Option<Spanned<u32>>,
+    false_alarms_a_month: Option<Spanned<f64>>,
+    false_discovery_rate: Option<Spanned<f64>>,
+    failed_responses: RuleTable,
+    resolution: RuleTable,
+    conversation_failures: RuleTable,
+    retrieval_failures: RuleTable,
+    timeouts: RuleTable,
+    failed_releases: RuleTable,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RuleTable {
+    change: Option<Spanned<f64>>,
+    measure: Option<Measure>,
+    minimum_sample: Option<Spanned<u64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Topic {
+    name: Spanned<String>,
+    #[serde(default)]
+    words: Vec<Spanned<String>>,
+    #[serde(default)]
+    knowledge_bases: Vec<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Intent {
+    name: Spanned<String>,
+    #[serde(default)]
+    words: Vec<Spanned<String>>,
+    #[serde(default)]
+    tools: Vec<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AlarmTable {
+    name: Spanned<String>,
+    metric: Metric,
+    key: Spanned<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -113,9 +210,15 @@ pub(crate) fn validate(text: &str, file: File) -> Result<Policy, PolicyErrors> {
             0.01..=1_000.0,
         ),
     };
-    if file.data_source.is_empty() {
+    if file.data_source.is_empty() && file.unseen_source.is_empty() {
         check.problem(0..0, "data_source", "there is none".to_owned(), "add a [[data_source]] table for each data source to keep in step");
     }
+    let signals = SignalPolicy { late_hours: check.number("signals.late_hours", file.signals.late_hours, 24, 1..=168) };
+    let failures = check.failures(file.failures);
+    let findings = check.findings(file.findings);
+    let topics = check.topics(file.topic);
+    let intents = check.intents(file.intent);
+    let alarms = file.alarm.into_iter().filter_map(|alarm| check.alarm(alarm)).collect();
     let mut seen = BTreeSet::new();
     let mut data_sources = Vec::new();
     for source in file.data_source {
@@ -126,8 +229,33 @@ pub(crate) fn validate(text: &str, file: File) -> Result<Policy, PolicyErrors> {
         }
         data_sources.push(source);
     }
+    let mut unseen_sources = Vec::new();
+    for source in file.unseen_source {
+        let span = source.span();
+        let source = source.into_inner();
+        check.id("unseen_source.knowledge_base", &source.knowledge_base);
+        check.id("unseen_source.data_source", &source.data_source);
+        let id = DataSourceId::new(source.knowledge_base.into_inner(), source.data_source.into_inner());
+        if !seen.insert(id.clone()) {
+            check.problem(span, "unseen_source", format!("{id} is there twice"), "keep one table for each data source");
+        }
+        unseen_sources.push(id);
+    }
     if check.problems.is_empty() {
-        Ok(Policy { mode: file.mode, sync, quotas, data_sources, version: String::new() })
+        Ok(Policy {
+            mode: file.mode,
+            sync,
+            quotas,
+            data_sources,
+            unseen_sources,
+            signals,
+            failures,
+            findings,
+            topics,
+            intents,
+            alarms,
+            version: String::new(),
+        })
     } else {
         check.problems.sort_by_key(|problem| problem.line);
         Err(PolicyErrors(check.problems))
@@ -153,18 +281,131 @@ impl Check<'_> {
         value.into_inner()
     }
 
-    fn data_source(&mut self, source: Source) -> DataSource {
-        for (field, id) in [("data_source.knowledge_base", &source.knowledge_base), ("data_source.data_source", &source.data_source)] {
-            // The pattern of knowledgeBaseId and dataSourceId in the Bedrock API reference.
-            if id.get_ref().len() != 10 || !id.get_ref().bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+    /// The pattern of knowledgeBaseId and dataSourceId in the Bedrock API reference.
+    fn id(&mut self, field: &str, id: &Spanned<String>) {
+        if id.get_ref().len() != 10 || !id.get_ref().bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            self.problem(
+                id.span(),
+                field,
+                format!("{:?} is not an id", id.get_ref()),
+                "use the 10 letters and digits that Bedrock gave it",
+            );
+        }
+    }
+
+    /// A name, if it is one.
+    fn key(&mut self, field: &str, name: Spanned<String>) -> Option<Key> {
+        let span = name.span();
+        Key::try_from(name.into_inner())
+            .map_err(|error| self.problem(span, field, error.to_string(), "use 1 to 200 printable characters"))
+            .ok()
+    }
+
+    /// Words to look for, in lower case.
+    fn words(&mut self, field: &str, words: Vec<Spanned<String>>) -> Vec<String> {
+        for word in &words {
+            if word.get_ref().trim().is_empty() {
                 self.problem(
-                    id.span(),
+                    word.span(),
                     field,
-                    format!("{:?} is not an id", id.get_ref()),
-                    "use the 10 letters and digits that Bedrock gave it",
+                    format!("{:?} has no letters", word.get_ref()),
+                    "write a word or a phrase, or leave it out",
                 );
             }
         }
+        words.into_iter().map(|word| word.into_inner().trim().to_lowercase()).collect()
+    }
+
+    fn failures(&mut self, table: Failures) -> FailurePolicy {
+        let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+        let evaluations = match table.evaluation {
+            Some(limits) => limits
+                .into_iter()
+                .map(|limit| EvaluationLimit {
+                    name: limit.name.into_inner().to_lowercase(),
+                    below: self.number("failures.evaluation.below", Some(limit.below), 0.5, -1e6..=1e6),
+                })
+                .collect(),
+            None => EVALUATIONS.iter().map(|&(name, below)| EvaluationLimit { name: name.to_owned(), below }).collect(),
+        };
+        FailurePolicy {
+            no_answer: table.no_answer.map_or_else(|| owned(&NO_ANSWER), |phrases| self.words("failures.no_answer", phrases)),
+            failed_labels: table.failed_labels.map_or_else(|| owned(&FAILED_LABELS), |labels| self.words("failures.failed_labels", labels)),
+            evaluations,
+        }
+    }
+
+    fn findings(&mut self, table: Findings) -> FindingPolicy {
+        let baseline_days = self.number("findings.baseline_days", table.baseline_days, 28, 7..=35);
+        let window_days = self.number("findings.window_days", table.window_days, 7, 1..=14);
+        let false_alarms_a_month = self.number("findings.false_alarms_a_month", table.false_alarms_a_month, 0.01, 0.0001..=0.5);
+        let false_discovery_rate = self.number("findings.false_discovery_rate", table.false_discovery_rate, 0.05, 0.001..=0.5);
+        // In the order of Metric::ALL, which `FindingPolicy::rule` counts on.
+        let tables = [
+            table.failed_responses,
+            table.resolution,
+            table.conversation_failures,
+            table.retrieval_failures,
+            table.timeouts,
+            table.failed_releases,
+        ];
+        let mut rules = Metric::ALL.map(default_rule);
+        for ((metric, rule), table) in Metric::ALL.into_iter().zip(&mut rules).zip(tables) {
+            let field = |name: &str| format!("findings.{metric}.{name}");
+            *rule = FindingRule {
+                change: self.number(&field("change"), table.change, rule.change, 0.01..=10.0),
+                measure: table.measure.unwrap_or(rule.measure),
+                minimum_sample: self.number(&field("minimum_sample"), table.minimum_sample, rule.minimum_sample, 1..=1_000_000_000),
+            };
+        }
+        FindingPolicy::new(baseline_days, window_days, false_alarms_a_month, false_discovery_rate, rules)
+    }
+
+    fn topics(&mut self, tables: Vec<Topic>) -> Vec<Class> {
+        let mut topics: Vec<Class> = Vec::new();
+        for table in tables {
+            let span = table.name.span();
+            for id in &table.knowledge_bases {
+                self.id("topic.knowledge_bases", id);
+            }
+            let words = self.words("topic.words", table.words);
+            let knowledge_bases = table.knowledge_bases.into_iter().map(Spanned::into_inner).collect();
+            let Some(name) = self.key("topic.name", table.name) else { continue };
+            if topics.iter().any(|topic| topic.name == name) {
+                self.problem(span, "topic.name", format!("{:?} is there twice", name.as_str()), "keep one table for each topic");
+            }
+            topics.push(Class { name, words, tools: Vec::new(), knowledge_bases });
+        }
+        topics
+    }
+
+    fn intents(&mut self, tables: Vec<Intent>) -> Vec<Class> {
+        let mut intents: Vec<Class> = Vec::new();
+        for table in tables {
+            let span = table.name.span();
+            let words = self.words("intent.words", table.words);
+            let tools = table.tools.into_iter().map(Spanned::into_inner).collect();
+            let Some(name) = self.key("intent.name", table.name) else { continue };
+            if intents.iter().any(|intent| intent.name == name) {
+                self.problem(span, "intent.name", format!("{:?} is there twice", name.as_str()), "keep one table for each intent");
+            }
+            intents.push(Class { name, words, tools, knowledge_bases: Vec::new() });
+        }
+        intents
+    }
+
+    fn alarm(&mut self, table: AlarmTable) -> Option<AlarmMapping> {
+        if let Some(problem) = glob_problem(table.name.get_ref()) {
+            let fix = "write the alarm's name, or a glob such as \"checkout-*\"";
+            self.problem(table.name.span(), "alarm.name", format!("{:?} {problem}", table.name.get_ref()), fix);
+        }
+        let key = self.key("alarm.key", table.key)?;
+        Some(AlarmMapping { name: table.name.into_inner(), metric: table.metric, key })
+    }
+
+    fn data_source(&mut self, source: Source) -> DataSource {
+        self.id("data_source.knowledge_base", &source.knowledge_base);
+        self.id("data_source.data_source", &source.data_source);
         let bucket = source.bucket.get_ref();
         let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.';
         if !(3..=63).contains(&bucket.len()) || !bucket.bytes().all(allowed) {

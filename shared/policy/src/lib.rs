@@ -6,11 +6,13 @@
 
 mod error;
 mod file;
+mod signals;
 
 use flywheel_model::DataSourceId;
 use sha2::{Digest, Sha256};
 
 pub use error::{PolicyErrors, Problem};
+pub use signals::{AlarmMapping, Class, EvaluationLimit, FailurePolicy, FindingPolicy, FindingRule, Measure, SignalPolicy};
 
 /// A validated policy.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,8 +23,23 @@ pub struct Policy {
     pub sync: SyncPolicy,
     /// What Bedrock allows this account, shared by everything that Flywheel does.
     pub quotas: Quotas,
-    /// Which documents feed which data source. At least one, no data source twice.
+    /// Which documents feed which data source. No data source twice; with `unseen_sources` at least one.
     pub data_sources: Vec<DataSource>,
+    /// Data sources that Flywheel cannot see changing: a web crawler, Confluence, SharePoint … They are synchronised when a
+    /// finding asks for it.
+    pub unseen_sources: Vec<DataSourceId>,
+    /// How signals are taken in.
+    pub signals: SignalPolicy,
+    /// What speaks for a failure.
+    pub failures: FailurePolicy,
+    /// When a change is a finding.
+    pub findings: FindingPolicy,
+    /// Topics of retrievals, each name once.
+    pub topics: Vec<Class>,
+    /// Intents of conversations, each name once.
+    pub intents: Vec<Class>,
+    /// Alarms that stand for findings.
+    pub alarms: Vec<AlarmMapping>,
     /// The first 16 hexadecimal digits of the file's SHA-256: tells two policies apart in the ledger.
     pub version: String,
 }
@@ -142,6 +159,7 @@ impl DataSource {
 
 #[cfg(test)]
 mod tests {
+    use flywheel_model::Metric;
     use proptest::prelude::*;
 
     use super::*;
@@ -215,6 +233,35 @@ exclude = ["drafts/**"]
     fn a_data_source_stands_once() {
         let twice = format!("{GOOD}{}", GOOD.replace("mode = \"act\"", ""));
         assert!(problems(&twice)[0].contains("KB12345678/DS12345678 is there twice"));
+    }
+
+    #[test]
+    fn each_metric_has_a_rule_of_its_own() {
+        let text = format!("{GOOD}[findings.resolution]\nchange = 0.3\n[[topic]]\nname = \"launch\"\nwords = [\" Kettle 3 \"]\n");
+        let policy = Policy::parse(&text).expect("valid");
+        assert_eq!(policy.findings.rule(Metric::FailedResponses).change, 0.15);
+        assert_eq!(policy.findings.rule(Metric::Resolution).change, 0.3);
+        assert_eq!(policy.findings.rule(Metric::ConversationFailures).change, 0.25);
+        assert_eq!(policy.topics[0].words, ["kettle 3"]);
+    }
+
+    #[test]
+    fn problems_of_signals_and_findings_are_told_like_all_others() {
+        let text = format!(
+            "{GOOD}[findings.timeouts]\nchange = 0\n[[topic]]\nname = \"\"\nwords = [\" \"]\nknowledge_bases = [\"kb\"]\n\
+             [[unseen_source]]\nknowledge_base = \"KB12345678\"\ndata_source = \"DS12345678\"\n"
+        );
+        let told = problems(&text.replace("change = 0\n", "change = 0.0\n"));
+        for (problem, starts) in told.iter().zip([
+            "line 10: findings.timeouts.change: 0.0 is out of range; use 0.01 to 10.0 (default 0.25)",
+            "line 12: topic.name: the name is empty",
+            "line 13: topic.words: \" \" has no letters",
+            "line 14: topic.knowledge_bases: \"kb\" is not an id",
+            "line 15: unseen_source: KB12345678/DS12345678 is there twice",
+        ]) {
+            assert!(problem.starts_with(starts), "{problem} does not start with {starts}");
+        }
+        assert_eq!(told.len(), 5, "{told:?}");
     }
 
     #[test]

@@ -1,0 +1,157 @@
+//! What the policy says of signals and findings.
+
+use flywheel_model::{Key, Metric};
+
+/// How signals are taken in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignalPolicy {
+    /// A signal counts if it is at most this many hours old when it arrives; an older one is reported and not counted.
+    /// 1 to 168, default 24.
+    pub late_hours: u32,
+}
+
+/// What speaks for a failure.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FailurePolicy {
+    /// A reply that has one of these phrases in it is "I do not know". Matched as whole words, in any case.
+    pub no_answer: Vec<String>,
+    /// Evaluators' scores that are failures.
+    pub evaluations: Vec<EvaluationLimit>,
+    /// Evaluators' labels that are failures, whatever their score, in lower case.
+    pub failed_labels: Vec<String>,
+}
+
+/// Below which score an evaluation is a failure.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EvaluationLimit {
+    /// The evaluation's name, in any case.
+    pub name: String,
+    /// A score below this one is a failure.
+    pub below: f64,
+}
+
+/// A rule that gives retrievals a topic, or conversations an intent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Class {
+    /// The topic or intent.
+    pub name: Key,
+    /// Words and phrases, matched whole and in any case. The class with the most different ones in the text wins, the
+    /// first in the file among equals.
+    pub words: Vec<String>,
+    /// Tools whose call counts as one of the words. Intents only.
+    pub tools: Vec<String>,
+    /// The knowledge bases that serve it: those that a finding about it may synchronise. Topics only.
+    pub knowledge_bases: Vec<String>,
+}
+
+/// A team's own alarm that stands for a finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlarmMapping {
+    /// The alarm's name, as a glob.
+    pub name: String,
+    /// The metric that it watches.
+    pub metric: Metric,
+    /// The topic, intent, knowledge base, workflow or service that it watches.
+    pub key: Key,
+}
+
+/// When a change is a finding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FindingPolicy {
+    /// Days of the past that the present is compared with. 7 to 35, default 28.
+    pub baseline_days: u32,
+    /// The longest time, in days, over which a change is looked for. 1 to 14, default 7.
+    pub window_days: u32,
+    /// How many findings a month one unchanged series may bring, looked at as often as one likes. 0.0001 to 0.5,
+    /// default 0.01.
+    pub false_alarms_a_month: f64,
+    /// The share of wrong findings among all, over all keys looked at. 0.001 to 0.5, default 0.05.
+    pub false_discovery_rate: f64,
+    /// The rule of each metric, in the order of [`Metric::ALL`].
+    rules: [FindingRule; 6],
+}
+
+/// When a change of one metric is large enough.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FindingRule {
+    /// The smallest change that matters: of the rate itself, 0.15 for 15% more than before (or, of resolution, less).
+    pub change: f64,
+    /// Whether `change` is a share of the rate before, or points of the rate.
+    pub measure: Measure,
+    /// Fewer trials than this in the window are never a finding.
+    pub minimum_sample: u64,
+}
+
+/// How a change is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    /// As a share of the rate before: 0.15 takes 10% to 11.5%.
+    Relative,
+    /// In points of the rate: 0.15 takes 10% to 25%.
+    Points,
+}
+
+impl FindingPolicy {
+    pub(crate) const fn new(
+        baseline_days: u32,
+        window_days: u32,
+        false_alarms_a_month: f64,
+        false_discovery_rate: f64,
+        rules: [FindingRule; 6],
+    ) -> Self {
+        Self { baseline_days, window_days, false_alarms_a_month, false_discovery_rate, rules }
+    }
+
+    /// The rule of one metric.
+    #[must_use]
+    pub fn rule(&self, metric: Metric) -> FindingRule {
+        self.rules[metric as usize]
+    }
+}
+
+/// The default rule of each metric: a relative rise of 15% for failed responses, a fall of 20% for resolution, a rise of
+/// 25% for conversation failures and retrieval failures; for timeouts and releases, whose loops have thresholds of their
+/// own, a rise of 25%.
+pub(crate) const fn default_rule(metric: Metric) -> FindingRule {
+    let (change, minimum_sample) = match metric {
+        Metric::FailedResponses => (0.15, 200),
+        Metric::Resolution => (0.20, 100),
+        Metric::ConversationFailures | Metric::RetrievalFailures | Metric::Timeouts => (0.25, 100),
+        Metric::FailedReleases => (0.25, 20),
+    };
+    FindingRule { change, measure: Measure::Relative, minimum_sample }
+}
+
+/// Phrases by which assistants say that they do not know, in the languages that most of their users speak.
+pub(crate) const NO_ANSWER: [&str; 22] = [
+    "i don't know",
+    "i do not know",
+    "i'm not sure",
+    "i don't have information",
+    "i don't have any information",
+    "i do not have information",
+    "i don't have enough information",
+    "i do not have enough information",
+    "i couldn't find",
+    "i could not find",
+    "i was unable to find",
+    "i am unable to find",
+    "i'm unable to assist",
+    "unable to assist you with this request",
+    "no information available",
+    "the search results do not contain",
+    "could not find an exact answer",
+    "cannot answer",
+    "no tengo información",
+    "no encuentro información",
+    "je ne sais pas",
+    "ich weiß es nicht",
+];
+
+/// Labels by which evaluators say that something failed.
+pub(crate) const FAILED_LABELS: [&str; 7] = ["fail", "failed", "incorrect", "not_relevant", "irrelevant", "unfaithful", "not_grounded"];
+
+/// Scores, 0 to 1, that common evaluators and Bedrock's contextual grounding report.
+pub(crate) const EVALUATIONS: [(&str, f64); 6] =
+    [("faithfulness", 0.5), ("grounding", 0.5), ("groundedness", 0.5), ("relevance", 0.5), ("correctness", 0.5), ("goal_success", 0.5)];
