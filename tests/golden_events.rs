@@ -81,6 +81,8 @@ fn every_bus_event_is_read_and_written_without_a_difference() {
                 Body::SyncAnswered(receipt) => receipt.data_source.subject(),
                 Body::SyncEnded(outcome) => outcome.data_source.subject(),
                 Body::SyncDecided(_) => event.subject.clone(),
+                Body::FindingOpened(finding) | Body::FindingUpdated(finding) | Body::FindingClosed(finding) => finding.subject(),
+                Body::FindingHeld(hold) => hold.subject(),
             };
             assert_eq!(event.subject, subject, "{}", path.display());
             seen += 1;

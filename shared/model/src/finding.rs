@@ -170,7 +170,7 @@ impl Series {
     /// How the ledger calls it.
     #[must_use]
     pub fn subject(&self) -> String {
-        format!("{}/{}", self.metric, self.key)
+        format!("rate/{}/{}", self.metric, self.key)
     }
 }
 
@@ -241,6 +241,12 @@ pub struct Finding {
 impl Finding {
     /// The most examples that a finding names.
     pub const EXAMPLES: usize = 20;
+
+    /// How the ledger calls it.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        self.scope.subject(self.metric)
+    }
 }
 
 /// What a finding is about.
@@ -259,6 +265,18 @@ pub enum Scope {
         /// The kind of cause.
         cause: String,
     },
+}
+
+impl Scope {
+    /// How the ledger calls a metric's rate there.
+    #[must_use]
+    pub fn subject(&self, metric: Metric) -> String {
+        match self {
+            Self::Everywhere => format!("rate/{metric}"),
+            Self::Key(key) => format!("rate/{metric}/{key}"),
+            Self::Cause { service, cause } => format!("rate/{metric}/{service}/{cause}"),
+        }
+    }
 }
 
 impl fmt::Display for Scope {
@@ -341,4 +359,12 @@ pub struct FindingHold {
     /// The rates as they stand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rates: Option<Rates>,
+}
+
+impl FindingHold {
+    /// How the ledger calls it.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        self.scope.subject(self.metric)
+    }
 }
