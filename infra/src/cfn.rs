@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
-pub(crate) use stratosphere::services::aws::{appconfig, cloudwatch, dynamodb, events, iam, lambda, logs, sns, sqs};
+pub(crate) use stratosphere::services::aws::{appconfig, cloudwatch, dynamodb, events, iam, lambda, logs, s3, sns, sqs};
 use stratosphere::template::ToResource;
 pub(crate) use stratosphere::value::ExpString as Exp;
 use stratosphere::value::ToValue;

@@ -5,7 +5,9 @@ use serde_json::json;
 
 use crate::Options;
 use crate::cfn::{Exp, Parameter, Template, reference};
-use crate::constructs::{Alarms, Batches, Bus, Documents, Function, ItemAction, KnowledgeBases, PolicyStore, Queue, Rule, Table};
+use crate::constructs::{
+    Alarms, Batches, Bucket, Bus, Documents, Function, Grant, ItemAction, KnowledgeBases, PolicyStore, Queue, Rule, Table,
+};
 use crate::constructs::{TableSpec, table};
 
 /// A function of the stack and the parameter that names its code object.
@@ -24,8 +26,18 @@ const SYNC: FunctionCode =
     FunctionCode { name: "sync-knowledge-bases", parameter: "SyncKnowledgeBasesCodeKey", output: "SyncKnowledgeBasesFunction" };
 const RECORD: FunctionCode = FunctionCode { name: "record", parameter: "RecordCodeKey", output: "RecordFunction" };
 
+const COUNT: FunctionCode = FunctionCode { name: "count-signals", parameter: "CountSignalsCodeKey", output: "CountSignalsFunction" };
+const READ: FunctionCode = FunctionCode { name: "read-logs", parameter: "ReadLogsCodeKey", output: "ReadLogsFunction" };
+const ASSEMBLE: FunctionCode =
+    FunctionCode { name: "assemble-conversations", parameter: "AssembleConversationsCodeKey", output: "AssembleConversationsFunction" };
+const DETECT: FunctionCode = FunctionCode { name: "detect-changes", parameter: "DetectChangesCodeKey", output: "DetectChangesFunction" };
+const REFRESH: FunctionCode = FunctionCode { name: "refresh-topics", parameter: "RefreshTopicsCodeKey", output: "RefreshTopicsFunction" };
+
 /// The functions of the stack.
-pub const FUNCTIONS: [FunctionCode; 3] = [TRACK, SYNC, RECORD];
+pub const FUNCTIONS: [FunctionCode; 8] = [TRACK, SYNC, RECORD, COUNT, READ, ASSEMBLE, DETECT, REFRESH];
+
+/// Observations are kept this long: what findings, tests and evaluation cases are made of. Counts and findings stay longer.
+const OBSERVATION_DAYS: i32 = 30;
 
 /// EventBridge: an event pattern has at most 2,048 characters
 /// (<https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html>); the rest of the pattern takes about 130.
@@ -39,7 +51,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     if policy_text.contains("{{resolve:") {
         return Err("the policy file holds \"{{resolve:\", which CloudFormation would replace; write it another way".to_owned());
     }
-    let mut template = Template::new("Flywheel: keeps Bedrock knowledge bases in step with their documents");
+    let mut template = Template::new("Flywheel: notices what got worse in a GenAI application, and acts on it within limits");
     let t = &mut template;
     t.parameter("CodeBucket", Parameter::required("Bucket with the functions' code"));
     t.parameter("Architecture", Parameter::one_of("What the functions' binaries were built for", &["x86_64", "arm64"]));
@@ -71,10 +83,19 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
         },
     );
 
+    let signals =
+        Table::new(t, TableSpec { name: "signals", stack: options.stack.clone(), keep: options.target.keeps_data(), indexes: Vec::new() });
+    let evidence = Bucket::new(t, "evidence", OBSERVATION_DAYS, options.target.keeps_data());
+
     let changes = Queue::new(t, &alarms, "changes", 1, 900);
     // A wake may be asked for up to 15 minutes ahead, so half an hour is late.
     let wakes = Queue::new(t, &alarms, "wakes", 0, 1_800);
     let entries = Queue::new(t, &alarms, "ledger", 5, 900);
+    let incoming = Queue::new(t, &alarms, "signals", 5, 900);
+    // A conversation is put together up to 15 minutes after its last span.
+    let conversations = Queue::new(t, &alarms, "conversations", 0, 1_800);
+    let looks = Queue::new(t, &alarms, "looks", 0, 900);
+    let findings = Queue::new(t, &alarms, "findings", 0, 900);
     let buckets = policy.buckets();
     let patterns: Vec<_> = in_patterns(&buckets)
         .into_iter()
@@ -99,6 +120,32 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     wakes.fed_by(t, &[Rule::schedule("Sweep", "Looks whether an event was lost", "rate(5 minutes)", json!({ "trigger": "sweep" }))]);
     entries.fed_by(t, &[Rule::on_bus("Everything", "Every event goes to the ledger", &bus, json!({ "source": ["flywheel"] }))]);
 
+    incoming.fed_by(
+        t,
+        &[
+            Rule::on_default_bus(
+                "SignalEvents",
+                "Signals that applications put on the default bus",
+                json!({ "detail-type": [{ "prefix": "signal." }], "source": [{ "anything-but": { "prefix": "aws." } }] }),
+            ),
+            Rule::on_default_bus(
+                "AlarmChanges",
+                "Alarms that change their state",
+                json!({ "source": ["aws.cloudwatch"], "detail-type": ["CloudWatch Alarm State Change"] }),
+            ),
+        ],
+    );
+    looks.fed_by(t, &[Rule::schedule("Look", "Looks whether a rate moved", "rate(1 minute)", json!({ "trigger": "look" }))]);
+    findings.fed_by(
+        t,
+        &[Rule::on_bus(
+            "Findings",
+            "Findings, and the ends of synchronisations that findings asked for",
+            &bus,
+            json!({ "source": ["flywheel"], "detail-type": ["finding.opened", "outcome.refresh"] }),
+        )],
+    );
+
     let mut track = Function::new(TRACK.name, TRACK.parameter, 128);
     track.consume(&changes, Batches { size: 100, at_once: None });
     track.allow(state.items(&[ItemAction::Get, ItemAction::Put, ItemAction::Update]));
@@ -113,13 +160,62 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
         sync.allow(grant);
     }
 
-    for function in [&mut track, &mut sync] {
-        function.allow(bus.put_events());
+    let mut count = Function::new(COUNT.name, COUNT.parameter, 512);
+    count.consume(&incoming, Batches { size: 10, at_once: None });
+    count.allow(signals.items(&[ItemAction::Get, ItemAction::Put, ItemAction::Update]));
+    count.allow(evidence.put("observations"));
+    count.env("FLYWHEEL_SIGNALS_TABLE", signals.name());
+    count.env("FLYWHEEL_EVIDENCE_BUCKET", evidence.name());
+
+    let mut read = Function::new(READ.name, READ.parameter, 256);
+    read.take_logs();
+    read.allow(signals.items(&[ItemAction::Put]));
+    read.allow(incoming.send());
+    read.allow(conversations.send());
+    read.env("FLYWHEEL_SIGNALS_TABLE", signals.name());
+    read.env("FLYWHEEL_SIGNALS_QUEUE_URL", incoming.url());
+    read.env("FLYWHEEL_CONVERSATIONS_QUEUE_URL", conversations.url());
+    if let Some(bucket) = &policy.signals.invocation_log_bucket {
+        read.allow(Grant::new(
+            "InvocationLogBodies",
+            ["s3:GetObject"],
+            vec![crate::cfn::sub(format!("arn:${{AWS::Partition}}:s3:::{bucket}/*"))],
+        ));
+        read.env("FLYWHEEL_INVOCATION_LOG_BUCKET", Exp::from(bucket.as_str()));
+    }
+
+    let mut assemble = Function::new(ASSEMBLE.name, ASSEMBLE.parameter, 256);
+    assemble.consume(&conversations, Batches { size: 10, at_once: None });
+    assemble.allow(signals.query());
+    assemble.allow(incoming.send());
+    assemble.env("FLYWHEEL_SIGNALS_TABLE", signals.name());
+    assemble.env("FLYWHEEL_SIGNALS_QUEUE_URL", incoming.url());
+
+    let mut detect = Function::new(DETECT.name, DETECT.parameter, 512);
+    detect.consume(&looks, Batches { size: 10, at_once: Some(2) });
+    detect.allow(signals.query());
+    detect.allow(signals.items(&[ItemAction::Get, ItemAction::Put]));
+    detect.env("FLYWHEEL_SIGNALS_TABLE", signals.name());
+
+    let mut refresh = Function::new(REFRESH.name, REFRESH.parameter, 256);
+    refresh.consume(&findings, Batches { size: 10, at_once: None });
+    refresh.allow(state.query());
+    refresh.allow(state.items(&[ItemAction::Get, ItemAction::Update]));
+    refresh.allow(signals.items(&[ItemAction::Get]));
+    refresh.allow(evidence.get("observations"));
+    refresh.allow(knowledge_bases.retrieve());
+    refresh.env("FLYWHEEL_SIGNALS_TABLE", signals.name());
+    refresh.env("FLYWHEEL_EVIDENCE_BUCKET", evidence.name());
+
+    for function in [&mut track, &mut sync, &mut refresh] {
         function.allow(wakes.send());
-        function.allow(store.read());
         function.env("FLYWHEEL_STATE_TABLE", state.name());
-        function.env("FLYWHEEL_BUS", bus.name());
         function.env("FLYWHEEL_WAKES_QUEUE_URL", wakes.url());
+    }
+    for function in [&mut track, &mut sync, &mut count, &mut detect, &mut refresh] {
+        function.allow(bus.put_events());
+        function.allow(store.read());
+        function.env("FLYWHEEL_BUS", bus.name());
         for (name, id) in store.ids() {
             function.env(format!("FLYWHEEL_POLICY_{}", name.to_uppercase()), id);
         }
@@ -130,7 +226,8 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     record.allow(ledger.items(&[ItemAction::Put]));
     record.env("FLYWHEEL_LEDGER_TABLE", ledger.name());
 
-    for (mut function, code) in [(track, TRACK), (sync, SYNC), (record, RECORD)] {
+    let functions = [track, sync, record, count, read, assemble, detect, refresh];
+    for (mut function, code) in functions.into_iter().zip(FUNCTIONS) {
         for (name, value) in &options.environment {
             function.env(name, Exp::from(value.as_str()));
         }
@@ -145,6 +242,8 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     }
     t.output("StateTable", "Table of changes, leases and quotas", &state.name());
     t.output("LedgerTable", "Table of every event that passed over the bus", &ledger.name());
+    t.output("SignalsTable", "Table of counts, histories and findings", &signals.name());
+    t.output("EvidenceBucket", "Bucket of observations", &evidence.name());
     t.output("Bus", "Event bus", &bus.name());
     t.output("ChangesQueueUrl", "Queue of document changes", &changes.url());
     t.output("ChangesDeadLetterQueueUrl", "Document changes that were given up", &changes.dead_letters_url());
@@ -152,6 +251,8 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     t.output("WakesDeadLetterQueueUrl", "Wakes that were given up", &wakes.dead_letters_url());
     t.output("LedgerQueueUrl", "Queue of events for the ledger", &entries.url());
     t.output("LedgerDeadLetterQueueUrl", "Events for the ledger that were given up", &entries.dead_letters_url());
+    t.output("SignalsQueueUrl", "Queue that applications send signals to", &incoming.url());
+    t.output("SignalsDeadLetterQueueUrl", "Signals that were given up", &incoming.dead_letters_url());
     t.output("AlarmTopic", "ARN of the topic that alarms go to", &reference("AlarmTopic"));
     for (output, (_, id)) in ["PolicyApplication", "PolicyEnvironment", "PolicyProfile"].into_iter().zip(store.ids()) {
         t.output(output, "AppConfig id", &id);

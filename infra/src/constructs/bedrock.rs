@@ -14,13 +14,14 @@ impl KnowledgeBases {
     /// Those of the policy.
     #[must_use]
     pub fn of(policy: &Policy) -> Self {
-        Self(policy.data_sources.iter().map(|source| source.id.knowledge_base.clone()).collect())
+        let watched = policy.data_sources.iter().map(|source| &source.id);
+        Self(watched.chain(&policy.unseen_sources).map(|id| id.knowledge_base.clone()).collect())
     }
 
     /// Leave to bring them in step with their documents.
     #[must_use]
     pub fn sync(&self) -> Grant {
-        Grant::new(
+        self.grant(
             "SyncKnowledgeBases",
             [
                 "bedrock:StartIngestionJob",
@@ -30,11 +31,18 @@ impl KnowledgeBases {
                 "bedrock:DeleteKnowledgeBaseDocuments",
                 "bedrock:GetKnowledgeBaseDocuments",
             ],
-            self.0
-                .iter()
-                .map(|id| cfn::sub(format!("arn:${{AWS::Partition}}:bedrock:${{AWS::Region}}:${{AWS::AccountId}}:knowledge-base/{id}")))
-                .collect(),
         )
+    }
+
+    /// Leave to ask them.
+    #[must_use]
+    pub fn retrieve(&self) -> Grant {
+        self.grant("Retrieve", ["bedrock:Retrieve"])
+    }
+
+    fn grant(&self, sid: &'static str, actions: impl Into<Vec<&'static str>>) -> Grant {
+        let arn = |id| cfn::sub(format!("arn:${{AWS::Partition}}:bedrock:${{AWS::Region}}:${{AWS::AccountId}}:knowledge-base/{id}"));
+        Grant::new(sid, actions, self.0.iter().map(arn).collect())
     }
 }
 

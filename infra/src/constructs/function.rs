@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::alarms::Alarm;
 use super::policy_store::DEPLOYMENT;
-use super::{Alarms, Grant, Queue, logical, physical};
+use super::{Alarms, DeadLetters, Grant, Queue, logical, physical};
 use crate::cfn::{self, Exp, Parameter, Template, iam, lambda, logs};
 
 /// How long an invocation may take. A batch takes well under a second; the rest is room for AWS's own retries.
@@ -23,6 +23,7 @@ pub struct Function {
     grants: Vec<Grant>,
     sources: Vec<(i32, Exp, Batches)>,
     may_wake_itself: bool,
+    invoked_by_logs: bool,
 }
 
 /// How a function takes messages of its queue.
@@ -47,6 +48,7 @@ impl Function {
             grants: Vec::new(),
             sources: Vec::new(),
             may_wake_itself: false,
+            invoked_by_logs: false,
         }
     }
 
@@ -73,8 +75,15 @@ impl Function {
         self.may_wake_itself = true;
     }
 
+    /// Lets subscriptions of this account's log groups run it. What it could not take after Lambda's own two tries goes
+    /// to a dead-letter queue as it came:
+    /// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html>.
+    pub const fn take_logs(&mut self) {
+        self.invoked_by_logs = true;
+    }
+
     /// Adds it, with everything that belongs to it.
-    pub fn add(self, template: &mut Template, alarms: &Alarms) -> AddedFunction {
+    pub fn add(mut self, template: &mut Template, alarms: &Alarms) -> AddedFunction {
         let (role, log_group) = (format!("{}Role", logical(self.name)), format!("{}Logs", logical(self.name)));
         template.parameter(self.code_key, Parameter::required("Object in CodeBucket with this function's zip"));
         template.add(
@@ -88,6 +97,10 @@ impl Function {
             "arn:${{AWS::Partition}}:logs:${{AWS::Region}}:${{AWS::AccountId}}:log-group:/aws/lambda/${{AWS::StackName}}-{}:*",
             self.name
         ));
+        let dead_letters = self.invoked_by_logs.then(|| DeadLetters::new(template, alarms, self.name));
+        if let Some(dead_letters) = &dead_letters {
+            self.grants.push(dead_letters.send());
+        }
         let own = Grant::new("WriteOwnLogs", ["logs:CreateLogStream", "logs:PutLogEvents"], vec![streams]);
         let statements: Value = self.grants.iter().chain([&own]).enumerate().map(|(place, grant)| grant.statement(place)).collect();
         // No name: role names are global to the account, and the stack may stand in two Regions of it.
@@ -117,6 +130,18 @@ impl Function {
         };
         if self.may_wake_itself {
             function.recursive_loop = Some("Allow".into());
+        }
+        if let Some(dead_letters) = dead_letters {
+            function.dead_letter_config = Some(lambda::function::DeadLetterConfig! { target_arn: dead_letters.arn() });
+            template.add(
+                format!("{}FromLogs", logical(self.name)),
+                &lambda::Permission! {
+                    function_name: cfn::arn(&self.id),
+                    action: "lambda:InvokeFunction",
+                    principal: "logs.amazonaws.com",
+                    source_account: cfn::reference("AWS::AccountId")
+                },
+            );
         }
         template.add(self.id.as_str(), &function);
         for (window, queue, batches) in self.sources {

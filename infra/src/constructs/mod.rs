@@ -25,6 +25,7 @@
 
 mod alarms;
 mod bedrock;
+mod bucket;
 mod bus;
 mod function;
 mod grant;
@@ -34,11 +35,12 @@ pub(crate) mod table;
 
 pub use alarms::Alarms;
 pub use bedrock::{Documents, KnowledgeBases};
+pub use bucket::Bucket;
 pub use bus::{Bus, Rule};
 pub use function::{Batches, Function};
 pub use grant::Grant;
 pub use policy_store::PolicyStore;
-pub use queue::Queue;
+pub use queue::{DeadLetters, Queue};
 pub(crate) use table::TableSpec;
 pub use table::{ItemAction, Table};
 

@@ -32,19 +32,10 @@ impl Queue {
     /// raises an alarm.
     pub fn new(template: &mut Template, alarms: &Alarms, name: &'static str, window_seconds: i32, late_after_seconds: u32) -> Self {
         let queue = Self { id: format!("{}Queue", logical(name)), name, window_seconds };
-        template.add(
-            queue.dead_letters_id(),
-            &sqs::Queue! {
-                queue_name: physical(&queue.dead_letters_name()),
-                message_retention_period: RETENTION_SECONDS,
-                sqs_managed_sse_enabled: true,
-                // By name: a reference each way would be a circle.
-                redrive_allow_policy: json!({
-                    "redrivePermission": "byQueue",
-                    "sourceQueueArns": [{ "Fn::Sub": format!("arn:${{AWS::Partition}}:sqs:${{AWS::Region}}:${{AWS::AccountId}}:${{AWS::StackName}}-{name}") }]
-                })
-            },
-        );
+        // By name: a reference each way would be a circle.
+        let source = format!("arn:${{AWS::Partition}}:sqs:${{AWS::Region}}:${{AWS::AccountId}}:${{AWS::StackName}}-{name}");
+        let redrive = json!({ "redrivePermission": "byQueue", "sourceQueueArns": [{ "Fn::Sub": source }] });
+        DeadLetters::add(template, alarms, name, redrive);
         template.add(
             queue.id.as_str(),
             &sqs::Queue! {
@@ -53,19 +44,6 @@ impl Queue {
                 visibility_timeout: visibility_timeout(window_seconds),
                 sqs_managed_sse_enabled: true,
                 redrive_policy: json!({ "deadLetterTargetArn": cfn::json(&queue.dead_letters_arn()), "maxReceiveCount": RECEIVES })
-            },
-        );
-        alarms.above(
-            template,
-            Alarm {
-                name: format!("{name}-dead-letters"),
-                meaning: format!("Messages of {name} were given up: read them, mend the cause, redrive them"),
-                namespace: "AWS/SQS",
-                metric: "ApproximateNumberOfMessagesVisible",
-                dimension: "QueueName",
-                value: physical(&queue.dead_letters_name()),
-                statistic: "Maximum",
-                threshold: 0.0,
             },
         );
         alarms.above(
@@ -137,11 +115,60 @@ impl Queue {
         cfn::arn(&self.dead_letters_id())
     }
 
-    fn dead_letters_name(&self) -> String {
-        format!("{}-dead-letters", self.name)
+    fn dead_letters_id(&self) -> String {
+        dead_letters_id(self.name)
+    }
+}
+
+fn dead_letters_id(name: &str) -> String {
+    format!("{}DeadLetterQueue", logical(name))
+}
+
+/// Where what was given up waits for a person, with an alarm on anything in it.
+#[derive(Debug)]
+pub struct DeadLetters {
+    id: String,
+}
+
+impl DeadLetters {
+    /// Those of a function that no queue runs.
+    pub(crate) fn new(template: &mut Template, alarms: &Alarms, function: &str) -> Self {
+        Self::add(template, alarms, function, json!({ "redrivePermission": "denyAll" }))
     }
 
-    fn dead_letters_id(&self) -> String {
-        format!("{}DeadLetterQueue", logical(self.name))
+    fn add(template: &mut Template, alarms: &Alarms, name: &str, redrive: Value) -> Self {
+        let (id, queue) = (dead_letters_id(name), format!("{name}-dead-letters"));
+        template.add(
+            id.as_str(),
+            &sqs::Queue! {
+                queue_name: physical(&queue),
+                message_retention_period: RETENTION_SECONDS,
+                sqs_managed_sse_enabled: true,
+                redrive_allow_policy: redrive
+            },
+        );
+        alarms.above(
+            template,
+            Alarm {
+                meaning: format!("Messages of {name} were given up: read them, mend the cause, redrive them"),
+                namespace: "AWS/SQS",
+                metric: "ApproximateNumberOfMessagesVisible",
+                dimension: "QueueName",
+                value: physical(&queue),
+                statistic: "Maximum",
+                threshold: 0.0,
+                name: queue,
+            },
+        );
+        Self { id }
+    }
+
+    /// Leave to add to them.
+    pub(crate) fn send(&self) -> Grant {
+        Grant::new("KeepFailures", ["sqs:SendMessage"], vec![self.arn()])
+    }
+
+    pub(crate) fn arn(&self) -> Exp {
+        cfn::arn(&self.id)
     }
 }

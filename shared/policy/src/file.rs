@@ -52,6 +52,7 @@ struct Unseen {
 #[serde(deny_unknown_fields, default)]
 struct Signals {
     late_hours: Option<Spanned<u32>>,
+    invocation_log_bucket: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -213,7 +214,13 @@ pub(crate) fn validate(text: &str, file: File) -> Result<Policy, PolicyErrors> {
     if file.data_source.is_empty() && file.unseen_source.is_empty() {
         check.problem(0..0, "data_source", "there is none".to_owned(), "add a [[data_source]] table for each data source to keep in step");
     }
-    let signals = SignalPolicy { late_hours: check.number("signals.late_hours", file.signals.late_hours, 24, 1..=168) };
+    if let Some(bucket) = &file.signals.invocation_log_bucket {
+        check.bucket("signals.invocation_log_bucket", bucket);
+    }
+    let signals = SignalPolicy {
+        late_hours: check.number("signals.late_hours", file.signals.late_hours, 24, 1..=168),
+        invocation_log_bucket: file.signals.invocation_log_bucket.map(Spanned::into_inner),
+    };
     let failures = check.failures(file.failures);
     let findings = check.findings(file.findings);
     let topics = check.topics(file.topic);
@@ -290,6 +297,15 @@ impl Check<'_> {
                 format!("{:?} is not an id", id.get_ref()),
                 "use the 10 letters and digits that Bedrock gave it",
             );
+        }
+    }
+
+    fn bucket(&mut self, field: &str, name: &Spanned<String>) {
+        let bucket = name.get_ref();
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.';
+        if !(3..=63).contains(&bucket.len()) || !bucket.bytes().all(allowed) {
+            let fix = "use the name alone, 3 to 63 lower-case letters, digits, dots and hyphens, without s3://";
+            self.problem(name.span(), field, format!("{bucket:?} is not a bucket name"), fix);
         }
     }
 
@@ -406,16 +422,7 @@ impl Check<'_> {
     fn data_source(&mut self, source: Source) -> DataSource {
         self.id("data_source.knowledge_base", &source.knowledge_base);
         self.id("data_source.data_source", &source.data_source);
-        let bucket = source.bucket.get_ref();
-        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.';
-        if !(3..=63).contains(&bucket.len()) || !bucket.bytes().all(allowed) {
-            self.problem(
-                source.bucket.span(),
-                "data_source.bucket",
-                format!("{bucket:?} is not a bucket name"),
-                "use the name alone, 3 to 63 lower-case letters, digits, dots and hyphens, without s3://",
-            );
-        }
+        self.bucket("data_source.bucket", &source.bucket);
         if let Some(prefix) = &source.prefix
             && (prefix.get_ref().starts_with('/') || prefix.get_ref().len() > 1_024)
         {

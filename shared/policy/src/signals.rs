@@ -8,6 +8,8 @@ pub struct SignalPolicy {
     /// A signal counts if it is at most this many hours old when it arrives; an older one is reported and not counted.
     /// 1 to 168, default 24.
     pub late_hours: u32,
+    /// The bucket where Bedrock's model invocation logging puts bodies over 100 KB. Without it their text is not read.
+    pub invocation_log_bucket: Option<String>,
 }
 
 /// What speaks for a failure.

@@ -1,0 +1,82 @@
+use serde_json::json;
+
+use super::{Grant, logical};
+use crate::cfn::{self, Exp, Template, s3};
+
+/// A bucket of the stack's own: private, encrypted, reachable over TLS only, and emptied by age.
+#[derive(Debug)]
+pub struct Bucket {
+    id: String,
+}
+
+impl Bucket {
+    /// Adds the bucket. What is in it expires after `days`. CloudFormation names it: bucket names are global.
+    pub fn new(template: &mut Template, name: &'static str, days: i32, keep: bool) -> Self {
+        let id = format!("{}Bucket", logical(name));
+        let resource = template.add(
+            id.as_str(),
+            &s3::Bucket! {
+                bucket_encryption: s3::bucket::BucketEncryption! {
+                    server_side_encryption_configuration: vec![s3::bucket::ServerSideEncryptionRule! {
+                        server_side_encryption_by_default: s3::bucket::ServerSideEncryptionByDefault! { sse_algorithm: "AES256" }
+                    }]
+                },
+                public_access_block_configuration: s3::bucket::PublicAccessBlockConfiguration! {
+                    block_public_acls: true, block_public_policy: true, ignore_public_acls: true, restrict_public_buckets: true
+                },
+                ownership_controls: s3::bucket::OwnershipControls! {
+                    rules: vec![s3::bucket::OwnershipControlsRule! { object_ownership: "BucketOwnerEnforced" }]
+                },
+                lifecycle_configuration: s3::bucket::LifecycleConfiguration! {
+                    rules: vec![s3::bucket::Rule! {
+                        id: "Expire",
+                        status: "Enabled",
+                        expiration_in_days: days,
+                        abort_incomplete_multipart_upload: s3::bucket::AbortIncompleteMultipartUpload! { days_after_initiation: 1 }
+                    }]
+                }
+            },
+        );
+        resource.keep(keep);
+        template.add(
+            format!("{id}Policy"),
+            &s3::BucketPolicy! {
+                bucket: cfn::reference(&id),
+                policy_document: json!({
+                    "Version": "2012-10-17",
+                    "Statement": [{
+                        "Sid": "OnlyOverTls",
+                        "Effect": "Deny",
+                        "Principal": "*",
+                        "Action": "s3:*",
+                        "Resource": [cfn::json(&cfn::arn(&id)), { "Fn::Sub": format!("${{{id}.Arn}}/*") }],
+                        "Condition": { "Bool": { "aws:SecureTransport": "false" } }
+                    }]
+                })
+            },
+        );
+        Self { id }
+    }
+
+    /// Leave to write objects under a prefix.
+    #[must_use]
+    pub fn put(&self, prefix: &str) -> Grant {
+        Grant::new("PutObjects", ["s3:PutObject"], vec![self.objects(prefix)])
+    }
+
+    /// Leave to read objects under a prefix.
+    #[must_use]
+    pub fn get(&self, prefix: &str) -> Grant {
+        Grant::new("GetObjects", ["s3:GetObject"], vec![self.objects(prefix)])
+    }
+
+    /// Names of objects are made as they are written, so a prefix is as near as a grant can come.
+    fn objects(&self, prefix: &str) -> Exp {
+        cfn::sub(format!("${{{}.Arn}}/{prefix}/*", self.id))
+    }
+
+    /// The bucket's name.
+    pub(crate) fn name(&self) -> Exp {
+        cfn::reference(&self.id)
+    }
+}
