@@ -10,15 +10,16 @@ use crate::series::{Hour, Series};
 /// The evidence that a rate which had moved is back, if there is enough; until then the finding stays open.
 ///
 /// A finding of its own, in the other direction, with the same guarantee: the null hypothesis is that the rate is still
-/// at least as far from the finding's baseline as the rule's smallest change, and the estimate has to be at least
-/// half-way back from there. So a finding is opened by evidence against "as before" and closed by evidence against "moved
-/// by as much as matters", and where neither comes it stays as it is: no flapping. In the evidence returned, the
-/// "baseline" is the rate from which on the change would still matter.
+/// at least half of the finding's change away from its baseline, and no less than the rule's smallest change; and the
+/// estimate has to be at least half-way back from there. So a finding is opened by evidence against "as before" and closed
+/// by evidence against "still half as bad", and where neither comes it stays as it is: no flapping. In the evidence
+/// returned, the "baseline" is that half-way rate.
 #[must_use]
 pub fn recovered(series: &Series, opened: &Evidence, rule: &Rule, now: Hour) -> Option<Evidence> {
     // In the finding's direction every change is a rise; from there back it is one of the complement.
     let usual = if rule.direction == Direction::Rise { opened.usual_rate } else { 1.0 - opened.usual_rate };
-    let still = rule.target(usual).min(1.0 - (1.0 - usual) / 100.0);
+    let worst = if rule.direction == Direction::Rise { opened.current_rate } else { 1.0 - opened.current_rate };
+    let still = rule.target(usual).max(f64::midpoint(usual, worst)).min(1.0 - (1.0 - usual) / 100.0);
     #[allow(clippy::cast_precision_loss, reason = "an estimate")]
     let trials = opened.baseline_trials as f64;
     let no_shifts = BTreeMap::new();

@@ -117,6 +117,15 @@ impl Series {
         }
     }
 
+    /// Puts a count in place of what was counted in an hour.
+    pub fn set(&mut self, hour: Hour, tally: Tally) {
+        if tally.trials > 0 {
+            self.hours.insert(hour, tally);
+        } else {
+            self.hours.remove(&hour);
+        }
+    }
+
     /// Counts all that another one counted.
     pub fn merge(&mut self, other: &Self) {
         for (hour, tally) in other.hours() {

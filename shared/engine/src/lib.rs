@@ -4,5 +4,6 @@
 //! The same input gives the same verdict, whoever asks and whenever; time is an argument.
 
 pub mod documents;
+pub mod findings;
 pub mod s3_event;
 pub mod sync;

@@ -203,6 +203,9 @@ pub struct Count {
     /// Those among the events that had this reason (or, of releases, this root cause). One event may have several.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parts: BTreeMap<String, u64>,
+    /// Some of the signals that had it, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub examples: Vec<Id>,
 }
 
 impl Count {
@@ -213,6 +216,8 @@ impl Count {
         for (part, count) in &other.parts {
             *self.parts.entry(part.clone()).or_default() += count;
         }
+        self.examples.extend(other.examples.iter().cloned());
+        self.examples.truncate(Finding::EXAMPLES);
     }
 }
 
