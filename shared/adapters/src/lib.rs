@@ -3,6 +3,7 @@
 mod buckets;
 mod bus;
 mod error;
+mod findings;
 mod knowledge_bases;
 mod ledger;
 mod policy;
@@ -12,6 +13,7 @@ mod wakes;
 pub use aws_config::SdkConfig;
 pub use buckets::S3Buckets;
 pub use bus::EventBridgeBus;
+pub use findings::FindingTable;
 pub use knowledge_bases::BedrockKnowledgeBases;
 pub use ledger::Ledger;
 pub use policy::{PolicySource, PolicyUnavailable};

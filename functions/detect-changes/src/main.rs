@@ -1,0 +1,31 @@
+//! The function that looks every minute whether a rate moved.
+
+use aws_lambda_events::event::sqs::SqsEvent;
+use detect_changes::look;
+use flywheel_adapters::{EventBridgeBus, FindingTable, PolicySource, SignalTable, load_config};
+use flywheel_kit::{Metrics, Unit, start_logging, variable};
+use jiff::Timestamp;
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    start_logging();
+    let config = load_config().await;
+    let counts = SignalTable::new(&config, variable("FLYWHEEL_SIGNALS_TABLE")?);
+    let memory = FindingTable::new(&config, variable("FLYWHEEL_SIGNALS_TABLE")?);
+    let bus = EventBridgeBus::new(&config, variable("FLYWHEEL_BUS")?);
+    let policies = PolicySource::from_variables(&config, variable)?;
+    // Several messages ask for the same: a look.
+    run(service_fn(async |_: LambdaEvent<SqsEvent>| {
+        let policy = policies.current().await?;
+        let report = look(&counts, &memory, &bus, &policy, Timestamp::now()).await?;
+        let mut metrics = Metrics::new("detect-changes");
+        metrics.add("SeriesLookedAt", Unit::Count, report.series);
+        metrics.add("FindingsOpened", Unit::Count, report.opened);
+        metrics.add("FindingsClosed", Unit::Count, report.closed);
+        metrics.add("FindingsHeld", Unit::Count, report.held);
+        metrics.print();
+        Ok::<(), Error>(())
+    }))
+    .await
+}
