@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use flywheel_bedrock::core::{Bedrock, DataSourceKind, ErrorCode, Fault, NewDataSource, ObjectVersion, Operation, Quotas, Speed};
 use flywheel_engine::documents::Status;
-use flywheel_model::{Answer, Body, ChangeKind, DataSourceId, DocumentId, Fate, HoldReason, Refusal};
+use flywheel_model::{Answer, Body, ChangeKind, DataSourceId, DocumentId, Event, Fate, HoldReason, Refusal};
 use flywheel_policy::{Mode, Policy};
 use jiff::SignedDuration;
 use proptest::prelude::*;
@@ -561,7 +561,7 @@ proptest! {
 
     #[test]
     fn whatever_comes_over_the_bus_is_read_or_refused_with_a_reason(body in any_body()) {
-        if let Err(reason) = record::read(&body) {
+        if let Err(reason) = Event::from_envelope(&body) {
             prop_assert!(!reason.trim().is_empty());
         }
     }

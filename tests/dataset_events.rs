@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use aws_lambda_events::event::sqs::SqsEvent;
 use flywheel_engine::s3_event::{self, S3Event};
-use flywheel_model::Sequencer;
+use flywheel_model::{Event, Sequencer};
 use flywheel_policy::Policy;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -141,7 +141,7 @@ fn none_of_them_is_taken_for_an_event_of_the_bus() {
     let Some(samples) = samples() else { return };
     let mut table: BTreeMap<String, usize> = BTreeMap::new();
     for Sample { file, text } in &samples {
-        let reason = record::read(text).err().unwrap_or_else(|| panic!("{file} is none of ours"));
+        let reason = Event::from_envelope(text).err().unwrap_or_else(|| panic!("{file} is none of ours"));
         assert!(!reason.trim().is_empty(), "{file}");
         *table.entry(format!("refused: {}", kind_of(&reason))).or_default() += 1;
     }

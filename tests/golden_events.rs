@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use aws_lambda_events::event::sqs::SqsEvent;
 use flywheel_bedrock::core::{ObjectVersion, Operation};
 use flywheel_engine::documents::{self, Document, Noted, Status};
-use flywheel_model::{Body, ChangeKind, DataSourceId, DocumentChange, DocumentId, Sequencer};
+use flywheel_model::{Body, ChangeKind, DataSourceId, DocumentChange, DocumentId, Event, Sequencer};
 use flywheel_policy::Policy;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -50,7 +50,7 @@ fn wakes_come_to_what_stands_beside_them() {
 fn bus_events_come_to_what_stands_beside_them() {
     let mut kinds = BTreeSet::new();
     each_file("bus", |messages| {
-        let entry = |message: Message| match record::read(&message.body) {
+        let entry = |message: Message| match Event::from_envelope(&message.body) {
             Ok(event) => {
                 kinds.insert(event.kind());
                 json!({ "came_to": "recorded", "kind": event.kind(), "id": event.id, "subject": event.subject, "causes": event.causes.len() })
@@ -69,7 +69,7 @@ fn every_bus_event_is_read_and_written_without_a_difference() {
     let mut seen = 0;
     for path in event_files("bus") {
         for message in read_batch(&path) {
-            let Ok(event) = record::read(&message.body) else { continue };
+            let Ok(event) = Event::from_envelope(&message.body) else { continue };
             let body: Value = serde_json::from_str(&message.body).unwrap();
             assert_eq!(serde_json::to_value(&event).unwrap(), body["detail"], "{}", path.display());
             assert_eq!(body["detail-type"], event.kind(), "{}", path.display());
@@ -97,7 +97,7 @@ fn ids_stay_the_same_from_one_release_to_the_next() {
     let mut seen = 0;
     for name in ["signal.document-changed", "signal.refused"] {
         for message in read_batch(&folder().join("bus").join(format!("{name}.json"))) {
-            let event = record::read(&message.body).unwrap();
+            let event = Event::from_envelope(&message.body).unwrap();
             let id = match &event.body {
                 Body::DocumentChanged(change) if change.change == ChangeKind::MetadataChanged => continue,
                 Body::DocumentChanged(change) => change.id(),

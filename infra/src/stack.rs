@@ -201,7 +201,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     refresh.consume(&findings, Batches { size: 10, at_once: None });
     refresh.allow(state.query());
     refresh.allow(state.items(&[ItemAction::Get, ItemAction::Update]));
-    refresh.allow(signals.items(&[ItemAction::Get]));
+    refresh.allow(signals.items(&[ItemAction::Get, ItemAction::Put]));
     refresh.allow(evidence.get("observations"));
     refresh.allow(knowledge_bases.retrieve());
     refresh.env("FLYWHEEL_SIGNALS_TABLE", signals.name());

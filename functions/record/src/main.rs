@@ -3,7 +3,7 @@
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use flywheel_adapters::{Ledger, load_config};
 use flywheel_kit::{Redeliver, each_message, start_logging, variable};
-use flywheel_model::Refusal;
+use flywheel_model::{Event, Refusal};
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 
@@ -19,7 +19,7 @@ async fn main() -> Result<(), Error> {
         let response = each_message(event.payload, AT_ONCE, |message| async move {
             let body = message.body.unwrap_or_default();
             // What cannot be read is kept too, with its reason.
-            let event = record::read(&body).unwrap_or_else(|reason| {
+            let event = Event::from_envelope(&body).unwrap_or_else(|reason| {
                 let id = message.message_id.unwrap_or_default();
                 tracing::warn!(message = id, reason, "refused");
                 Refusal::new(&reason, &id, &body).event(Timestamp::now())

@@ -1,15 +1,15 @@
 //! Histories, findings and alarms in DynamoDB.
 //!
 //! In the table of signals: `history#METRIC` holds the keys of a metric, each with its history; `findings` the findings
-//! of each metric, and how far looks have come; `alarms` the team's alarms.
+//! of each metric, and how far looks have come; `alarms` the team's alarms; `refreshes` what findings about topics asked for.
 
 use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use flywheel_engine::findings::{History, MetricState, SeenAlarm};
-use flywheel_model::{Key, Metric, Series};
-use flywheel_ports::{Alarms, Looked, Memory, Unavailable};
+use flywheel_model::{Id, Key, Metric, Refresh, Series};
+use flywheel_ports::{Alarms, Looked, Memory, Refreshes, Unavailable};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,6 +24,7 @@ const LEASE: SignedDuration = SignedDuration::from_secs(45);
 const FINDINGS: &str = "findings";
 const LOOKED: &str = "looked";
 const ALARMS: &str = "alarms";
+const REFRESHES: &str = "refreshes";
 
 /// The table of signals, as looking for changes uses it.
 #[derive(Debug, Clone)]
@@ -150,6 +151,16 @@ impl Memory for FindingTable {
 
     async fn save_state(&self, metric: Metric, state: &MetricState) -> Result<(), Unavailable> {
         self.put(FINDINGS, metric.as_str(), state).await
+    }
+}
+
+impl Refreshes for FindingTable {
+    async fn keep(&self, refresh: &Refresh) -> Result<(), Unavailable> {
+        self.put(REFRESHES, refresh.finding.as_str(), refresh).await
+    }
+
+    async fn of(&self, finding: &Id) -> Result<Option<Refresh>, Unavailable> {
+        self.get(REFRESHES, finding.as_str()).await?.as_ref().map(read).transpose()
     }
 }
 

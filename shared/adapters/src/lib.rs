@@ -7,6 +7,7 @@ mod findings;
 mod knowledge_bases;
 mod ledger;
 mod policy;
+mod questions;
 mod state;
 mod wakes;
 
@@ -17,6 +18,7 @@ pub use findings::FindingTable;
 pub use knowledge_bases::BedrockKnowledgeBases;
 pub use ledger::Ledger;
 pub use policy::{PolicySource, PolicyUnavailable};
+pub use questions::BedrockQuestions;
 pub use state::StateTable;
 pub use wakes::WakeQueue;
 

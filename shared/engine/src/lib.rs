@@ -5,5 +5,6 @@
 
 pub mod documents;
 pub mod findings;
+pub mod refresh;
 pub mod s3_event;
 pub mod sync;

@@ -5,7 +5,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Action, DocumentChange, DocumentOutcome, Finding, FindingHold, Hold, Id, Outcome, Receipt};
+use crate::{
+    Action, AskedAgain, DocumentChange, DocumentOutcome, Finding, FindingHold, Hold, Id, Outcome, Receipt, Refresh, RefreshHold, Refreshed,
+};
 
 /// Anything that happened, as it travels over the bus and stays in the ledger.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +34,16 @@ impl Event {
     /// The most causes that an event names: it must fit into one EventBridge entry together with what it says.
     pub const CAUSES: usize = 200;
 
+    /// Reads an event as a queue of the bus delivers it: the detail of EventBridge's envelope.
+    ///
+    /// # Errors
+    /// Why it is not one, naming what is wrong.
+    pub fn from_envelope(envelope: &str) -> Result<Self, String> {
+        let mut envelope: Value = serde_json::from_str(envelope).map_err(|error| format!("not JSON: {error}"))?;
+        let detail = envelope.get_mut("detail").map(Value::take).ok_or("detail is missing; expected an event from the bus")?;
+        serde_json::from_value(detail).map_err(|error| format!("detail: {error}"))
+    }
+
     /// The detail-type on the bus.
     #[must_use]
     pub fn kind(&self) -> &'static str {
@@ -47,6 +59,10 @@ impl Event {
             Body::FindingUpdated(_) => "finding.updated",
             Body::FindingClosed(_) => "finding.closed",
             Body::FindingHeld(_) => "finding.held",
+            Body::RefreshDecided(_) => "decision.refresh",
+            Body::RefreshHeld(_) => "decision.refresh-hold",
+            Body::RefreshEnded(_) => "outcome.refresh",
+            Body::AskedAgain(_) => "receipt.refresh",
         }
     }
 }
@@ -84,6 +100,10 @@ impl TryFrom<Envelope> for Event {
             "finding.updated" => Body::FindingUpdated(read(detail)?),
             "finding.closed" => Body::FindingClosed(read(detail)?),
             "finding.held" => Body::FindingHeld(read(detail)?),
+            "decision.refresh" => Body::RefreshDecided(read(detail)?),
+            "decision.refresh-hold" => Body::RefreshHeld(read(detail)?),
+            "outcome.refresh" => Body::RefreshEnded(read(detail)?),
+            "receipt.refresh" => Body::AskedAgain(read(detail)?),
             other => return Err(format!("kind: {other:?} is not a kind of event")),
         };
         Ok(Self { id: envelope.id, subject: envelope.subject, causes: envelope.causes, at: envelope.at, body })
@@ -127,6 +147,18 @@ pub enum Body {
     /// Finding: large enough a change, but not evidence enough.
     #[serde(rename = "finding.held")]
     FindingHeld(FindingHold),
+    /// Decision: make the knowledge bases of a failing topic fresh.
+    #[serde(rename = "decision.refresh")]
+    RefreshDecided(Refresh),
+    /// Decision: that would not help a failing topic.
+    #[serde(rename = "decision.refresh-hold")]
+    RefreshHeld(RefreshHold),
+    /// Outcome: a data source is synchronised as a finding asked.
+    #[serde(rename = "outcome.refresh")]
+    RefreshEnded(Refreshed),
+    /// Receipt: the failed questions were asked again.
+    #[serde(rename = "receipt.refresh")]
+    AskedAgain(AskedAgain),
 }
 
 /// Input that was refused.

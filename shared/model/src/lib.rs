@@ -8,6 +8,7 @@ mod document;
 mod event;
 mod finding;
 mod id;
+mod refresh;
 mod signal;
 mod sync;
 
@@ -17,6 +18,7 @@ pub use finding::{
     Count, Evidence, Failure, FailureReason, Finding, FindingHold, Hour, Metric, Observation, Rate, Rates, Scope, Series, UNCLASSIFIED,
 };
 pub use id::{DataSourceId, Id};
+pub use refresh::{AskedAgain, Refresh, RefreshHold, Refreshed};
 pub use signal::{
     Alarm, AlarmState, Check, Conversation, Evaluation, Fact, Feedback, Key, KeyError, Passage, Rating, Release, Retrieval, Role,
     RunStatus, Signal, ToolCall, ToolResult, Turn, WorkflowRun,

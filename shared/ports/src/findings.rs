@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use flywheel_engine::findings::{History, MetricState, SeenAlarm};
-use flywheel_model::{Hour, Key, Metric, Series};
+use flywheel_model::{Hour, Id, Key, Metric, Refresh, Series};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::Unavailable;
+use crate::{NoAnswer, Unavailable};
 
 /// The team's own alarms, as they were last seen.
 pub trait Alarms {
@@ -37,6 +37,21 @@ pub trait Memory: Alarms {
 
     /// Records the findings of a metric. Only who has the right to look does.
     async fn save_state(&self, metric: Metric, state: &MetricState) -> Result<(), Unavailable>;
+}
+
+/// What findings about topics asked for.
+pub trait Refreshes {
+    /// Remembers what was decided, so that it is decided once.
+    async fn keep(&self, refresh: &Refresh) -> Result<(), Unavailable>;
+
+    /// What was decided for a finding.
+    async fn of(&self, finding: &Id) -> Result<Option<Refresh>, Unavailable>;
+}
+
+/// The knowledge bases, to be asked.
+pub trait Questions {
+    /// How many passages a knowledge base finds for a question.
+    async fn results(&self, knowledge_base: &str, question: &str) -> Result<usize, NoAnswer>;
 }
 
 /// How far looks have come.

@@ -9,11 +9,11 @@ mod findings;
 
 use flywheel_engine::documents::Document;
 use flywheel_engine::sync::answers::{DocumentState, Job, Object};
-use flywheel_engine::sync::{Account, Plan, Source};
+use flywheel_engine::sync::{Account, Asked, Plan, Source};
 use flywheel_model::{Answer, DataSourceId, DocumentId, Event};
 use jiff::Timestamp;
 
-pub use findings::{Alarms, Looked, Memory};
+pub use findings::{Alarms, Looked, Memory, Questions, Refreshes};
 
 /// Something that this process needs did not answer, or not now. Trying again later is the remedy, and the queue does
 /// that.
@@ -65,6 +65,9 @@ pub trait SyncStore: ChangeLog {
 
     /// Records a data source if nobody else has since `source.revision` was read. `false` if somebody has.
     async fn save_source(&self, source: &Source) -> Result<bool, Unavailable>;
+
+    /// Notes that a finding asked for a data source to be synchronised, unless it did before.
+    async fn ask(&self, source: &DataSourceId, asked: &Asked) -> Result<(), Unavailable>;
 
     /// Notes for when the next message to wake the loop is on its way.
     async fn set_next_wake(&self, at: Timestamp) -> Result<(), Unavailable>;
