@@ -26,6 +26,9 @@ const TIME: SignedDuration = SignedDuration::from_secs(15);
 /// The shortest delay of a queue message that is one: queues delay by whole seconds.
 const SHORTEST_DELAY: SignedDuration = SignedDuration::from_secs(1);
 
+/// About how long a message without a delay takes, until the function that it wakes plans.
+const ON_ITS_WAY: SignedDuration = SignedDuration::from_millis(100);
+
 /// The longest delay of a queue message (Amazon SQS quotas).
 const LONGEST_DELAY: SignedDuration = SignedDuration::from_mins(15);
 
@@ -139,8 +142,8 @@ impl<S: SyncStore, B: Bus, K: KnowledgeBases, O: Buckets, W: Wakes> World<S, B, 
         now: Timestamp,
     ) -> Result<Option<Timestamp>, Unavailable> {
         let Some(wake_at) = wake_at else { return Ok(next) };
-        // A queue delays by whole seconds.
-        let delay = wake_at.duration_since(now).clamp(SignedDuration::ZERO, LONGEST_DELAY);
+        // A queue delays by whole seconds. What is a moment away when the message is sent is there when it is read.
+        let delay = (wake_at.duration_since(now) - ON_ITS_WAY).clamp(SignedDuration::ZERO, LONGEST_DELAY);
         let delay = SignedDuration::from_secs(delay.as_secs() + i64::from(delay.subsec_nanos() > 0));
         let comes_at = now + delay;
         if next.is_some_and(|next| next > now && next <= comes_at) {

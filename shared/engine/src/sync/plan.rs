@@ -614,7 +614,6 @@ impl<'a> Planner<'a> {
         let check_at = self.now + SignedDuration::from_secs(self.policy.sync.check_seconds.into());
         source.check_at = Some(source.check_at.filter(|at| *at > self.now).unwrap_or(check_at));
         source.last_send = Some(self.now);
-        source.announced = None;
         self.wake(check_at);
         self.documents.extend(documents.iter().map(|document| (source.id.clone(), document.clone())));
         let decision = send_decision(source, &documents, self.now, false);
@@ -859,6 +858,60 @@ mod tests {
         assert_eq!(starts(&both), ["KB00000000"]);
         let sent = both.steps.iter().filter(|step| matches!(step, Step::Send { documents, .. } if documents.len() == 4)).count();
         assert_eq!((sent, holds(&both)), (1, vec![]));
+    }
+
+    /// A policy with which what waits for a job shares the direct road.
+    fn sharing(sources: usize) -> Policy {
+        let mut policy = policy(sources);
+        policy.sync.direct_at_most = 20;
+        policy
+    }
+
+    fn sent(plan: &Plan) -> Vec<(String, usize)> {
+        let step = |step: &Step| match step {
+            Step::Send { source, documents, .. } => Some((source.id.knowledge_base.clone(), documents.len())),
+            _ => None,
+        };
+        plan.steps.iter().filter_map(step).collect()
+    }
+
+    #[test]
+    fn what_waits_for_a_job_takes_the_rest_of_the_direct_road_one_after_the_other() {
+        let demands = vec![demand(0, 60), demand(1, 30), demand(2, 60), demand(3, 1)];
+        let planned = plan(Account::default(), demands, &sharing(4), at(10));
+        assert_eq!(starts(&planned), ["KB00000000"]);
+        let request = |n: usize, documents| (format!("KB{n:08}"), documents);
+        assert_eq!(sent(&planned), [request(3, 1), request(2, 10), request(2, 10), request(2, 10), request(2, 10)]);
+        assert_eq!(holds(&planned), [(HoldReason::Rate, Some(at(20)))]);
+    }
+
+    #[test]
+    fn what_is_being_sent_directly_goes_on_before_the_next() {
+        let (mut under_way, other) = (demand(0, 60), demand(1, 60));
+        under_way.source.last_send = Some(at(9));
+        for document in &mut under_way.pending[..5] {
+            *document = document.clone().sent(at(9)).accepted();
+        }
+        let planned = plan(Account::default(), vec![running(2), under_way, other], &sharing(3), at(10));
+        assert_eq!(starts(&planned), ["KB00000001"]);
+        assert!(sent(&planned).iter().all(|(source, _)| source == "KB00000000"), "{:?}", sent(&planned));
+    }
+
+    #[test]
+    fn what_waits_for_a_job_is_left_to_it_once_the_hours_documents_are_sent() {
+        let hour = at(10).as_second() / 3_600;
+        let account = Account { hour, hour_documents: 10_000, ..Account::default() };
+        let mut policy = sharing(2);
+        policy.sync.direct_documents_per_hour = 10_000;
+        let planned = plan(account, vec![demand(0, 60), demand(1, 60)], &policy, at(10));
+        assert_eq!((starts(&planned), sent(&planned)), (vec!["KB00000000".to_owned()], vec![]));
+        assert_eq!(holds(&planned), [(HoldReason::Rate, Some(at(20)))]);
+    }
+
+    #[test]
+    fn a_policy_that_lets_less_than_a_request_go_directly_gets_jobs() {
+        let planned = plan(Account::default(), vec![demand(0, 60), demand(1, 60)], &policy(2), at(10));
+        assert_eq!((starts(&planned), sent(&planned)), (vec!["KB00000000".to_owned()], vec![]));
     }
 
     #[test]
