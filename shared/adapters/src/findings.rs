@@ -36,7 +36,7 @@ pub struct FindingTable {
 impl FindingTable {
     /// The table of this name.
     #[must_use]
-    pub fn new(config: &aws_config::SdkConfig, table: String) -> Self {
+    pub fn new(config: &aws_types::SdkConfig, table: String) -> Self {
         Self { client: Client::new(config), table }
     }
 

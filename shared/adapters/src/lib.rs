@@ -2,6 +2,7 @@
 
 mod buckets;
 mod bus;
+mod config;
 mod error;
 mod findings;
 mod knowledge_bases;
@@ -11,18 +12,13 @@ mod questions;
 mod state;
 mod wakes;
 
-pub use aws_config::SdkConfig;
 pub use buckets::S3Buckets;
 pub use bus::EventBridgeBus;
 pub use findings::FindingTable;
+pub use config::load_config;
 pub use knowledge_bases::BedrockKnowledgeBases;
 pub use ledger::Ledger;
 pub use policy::{PolicySource, PolicyUnavailable};
 pub use questions::BedrockQuestions;
 pub use state::StateTable;
 pub use wakes::WakeQueue;
-
-/// The SDK's configuration from the usual AWS environment.
-pub async fn load_config() -> SdkConfig {
-    aws_config::load_from_env().await
-}

@@ -18,7 +18,7 @@ pub struct BedrockQuestions {
 impl BedrockQuestions {
     /// With the SDK's configuration.
     #[must_use]
-    pub fn new(config: &aws_config::SdkConfig) -> Self {
+    pub fn new(config: &aws_types::SdkConfig) -> Self {
         Self { client: Client::new(config) }
     }
 }
