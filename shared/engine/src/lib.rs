@@ -5,4 +5,5 @@
 
 pub mod documents;
 pub mod s3_event;
+pub mod signals;
 pub mod sync;
