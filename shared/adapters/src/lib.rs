@@ -5,7 +5,9 @@ mod bus;
 mod error;
 mod knowledge_bases;
 mod ledger;
+mod observations;
 mod policy;
+mod signals;
 mod state;
 mod wakes;
 
@@ -14,7 +16,9 @@ pub use buckets::S3Buckets;
 pub use bus::EventBridgeBus;
 pub use knowledge_bases::BedrockKnowledgeBases;
 pub use ledger::Ledger;
+pub use observations::S3Observations;
 pub use policy::{PolicySource, PolicyUnavailable};
+pub use signals::SignalTable;
 pub use state::StateTable;
 pub use wakes::WakeQueue;
 

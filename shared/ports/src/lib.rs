@@ -5,11 +5,15 @@
 
 #![allow(async_fn_in_trait, reason = "one thread in each function: no future needs to be Send")]
 
+mod signals;
+
 use flywheel_engine::documents::Document;
 use flywheel_engine::sync::answers::{DocumentState, Job, Object};
 use flywheel_engine::sync::{Account, Plan, Source};
 use flywheel_model::{Answer, DataSourceId, DocumentId, Event};
 use jiff::Timestamp;
+
+pub use signals::{Counted, Counts, Observations, SignalStore};
 
 /// Something that this process needs did not answer, or not now. Trying again later is the remedy, and the queue does
 /// that.
