@@ -7,4 +7,5 @@ pub mod documents;
 pub mod findings;
 pub mod refresh;
 pub mod s3_event;
+pub mod signals;
 pub mod sync;

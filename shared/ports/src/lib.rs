@@ -6,6 +6,7 @@
 #![allow(async_fn_in_trait, reason = "one thread in each function: no future needs to be Send")]
 
 mod findings;
+mod signals;
 
 use flywheel_engine::documents::Document;
 use flywheel_engine::sync::answers::{DocumentState, Job, Object};
@@ -14,6 +15,7 @@ use flywheel_model::{Answer, DataSourceId, DocumentId, Event};
 use jiff::Timestamp;
 
 pub use findings::{Alarms, Looked, Memory, Questions, Refreshes};
+pub use signals::{Counted, Counts, Observations, SignalStore};
 
 /// Something that this process needs did not answer, or not now. Trying again later is the remedy, and the queue does
 /// that.

@@ -1,0 +1,51 @@
+//! The function on the queue of signals.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use count_signals::{Counting, Message, read};
+use flywheel_adapters::{EventBridgeBus, PolicySource, S3Observations, SignalTable, load_config};
+use flywheel_engine::signals::Rules;
+use flywheel_kit::{Metrics, Unit, redeliver, start_logging, variable};
+use jiff::Timestamp;
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    start_logging();
+    let config = load_config().await;
+    let store = SignalTable::new(&config, variable("SIGNALS_TABLE")?);
+    let observations = S3Observations::new(&config, variable("EVIDENCE_BUCKET")?, store.clone());
+    let bus = EventBridgeBus::new(&config, variable("FLYWHEEL_BUS")?);
+    let policies = PolicySource::from_variables(&config, variable)?;
+    // Compiled once for each policy, not for each invocation.
+    let compiled: Cell<Option<(String, Rules)>> = Cell::new(None);
+    run(service_fn(async |event: LambdaEvent<SqsEvent>| {
+        let policy = policies.current().await?;
+        let rules = match compiled.take() {
+            Some((version, rules)) if version == policy.version => rules,
+            _ => Rules::new(&policy),
+        };
+        let counting =
+            Counting { store: &store, observations: &observations, bus: &bus, rules: &rules, redact: &|text| Cow::Borrowed(text) };
+        let now = Timestamp::now();
+        let messages = event.payload.records.into_iter().map(|record| message(record, now)).collect();
+        let report = counting.count(messages, now).await;
+        compiled.set(Some((policy.version.clone(), rules)));
+        let mut metrics = Metrics::new("count-signals");
+        metrics.add("SignalsCounted", Unit::Count, report.counted);
+        metrics.add("SignalsKnown", Unit::Count, report.known);
+        metrics.add("SignalsUntimely", Unit::Count, report.untimely);
+        metrics.add("SignalsRefused", Unit::Count, report.refused);
+        metrics.add("MessagesRedelivered", Unit::Count, report.failed.len() as u64);
+        metrics.print();
+        Ok::<SqsBatchResponse, Error>(redeliver(report.failed))
+    }))
+    .await
+}
+
+fn message(record: SqsMessage, now: Timestamp) -> Message {
+    let sent = record.attributes.get("SentTimestamp").and_then(|millis| Timestamp::from_millisecond(millis.parse().ok()?).ok());
+    Message { id: record.message_id.unwrap_or_default(), arrived_at: sent.unwrap_or(now), records: read(&record.body.unwrap_or_default()) }
+}
