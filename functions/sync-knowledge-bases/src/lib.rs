@@ -69,8 +69,8 @@ impl<S: SyncStore, B: Bus, K: KnowledgeBases, O: Buckets, W: Wakes> World<S, B, 
             let demands = self.demands(overview.sources, policy, sweep, clock()).await?;
             let now = clock();
             let plan = sync::plan(overview.account.clone(), demands, policy, now);
-            self.bus.publish(&plan.holds).await?;
-            report.count_holds(&plan.holds);
+            self.bus.publish(&plan.news).await?;
+            report.count_holds(&plan.news);
             if !self.store.claim(&plan).await? {
                 // Another process was faster; look again at what it left.
                 report.races += 1;
@@ -104,7 +104,8 @@ impl<S: SyncStore, B: Bus, K: KnowledgeBases, O: Buckets, W: Wakes> World<S, B, 
 
     async fn demands(&self, sources: Vec<Source>, policy: &Policy, sweep: bool, now: Timestamp) -> Result<Vec<Demand>, Unavailable> {
         let mut recorded: BTreeMap<DataSourceId, Source> = sources.into_iter().map(|source| (source.id.clone(), source)).collect();
-        let watched = policy.data_sources.iter().map(|rules| recorded.remove(&rules.id).unwrap_or_else(|| Source::new(rules.id.clone())));
+        let ids = policy.data_sources.iter().map(|rules| &rules.id).chain(&policy.unseen_sources);
+        let watched = ids.map(|id| recorded.remove(id).unwrap_or_else(|| Source::new(id.clone())));
         try_join_all(watched.collect::<Vec<_>>().into_iter().map(|source| async move {
             let pending = match sync::pending_limit(&source, sweep, policy, now) {
                 Some(limit) => self.store.pending(&source.id, limit).await?,

@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 use flywheel_engine::documents::Document;
-use flywheel_engine::sync::{Account, Plan, Source};
+use flywheel_engine::sync::{Account, Asked, Plan, Source};
 use flywheel_model::{DataSourceId, DocumentId, Id};
 use flywheel_ports::{ChangeLog, Overview, SyncStore, Unavailable};
 use jiff::Timestamp;
@@ -153,6 +153,8 @@ impl SyncStore for StateTable {
                     source.revision = count(&row, "revision");
                     source.changes = count(&row, "changes");
                     source.touched_at = timestamp(&row, "touched_at");
+                    let finding = row.get("asked").and_then(|finding| finding.as_s().ok());
+                    source.asked = finding.zip(timestamp(&row, "asked_at")).map(|(finding, at)| Asked { finding: Id::from_recorded(finding), at });
                     overview.sources.push(source);
                 }
                 None => {}
@@ -222,6 +224,24 @@ impl SyncStore for StateTable {
             Ok(_) => Ok(true),
             Err(error) if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) => Ok(false),
             Err(error) => Err(unavailable("record a data source")(error)),
+        }
+    }
+
+    async fn ask(&self, source: &DataSourceId, asked: &Asked) -> Result<(), Unavailable> {
+        let request = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(key(ACCOUNT, &format!("{SOURCE}{source}"))))
+            .update_expression("ADD changes :one SET asked = :finding, asked_at = :now")
+            .condition_expression("attribute_not_exists(asked) OR asked <> :finding")
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":finding", AttributeValue::S(asked.finding.to_string()))
+            .expression_attribute_values(":now", number(asked.at.as_millisecond()));
+        match request.send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) => Ok(()),
+            Err(error) => Err(unavailable("ask for a synchronisation")(error)),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use flywheel_model::{Action, Body, DataSourceId, Event, Hold, HoldReason, Id, SentDocument};
+use flywheel_model::{Action, Body, DataSourceId, Event, Hold, HoldReason, Id, Refreshed, SentDocument};
 use flywheel_policy::{Mode, Policy};
 use jiff::{SignedDuration, Timestamp};
 
@@ -57,8 +57,8 @@ pub struct Plan {
     pub documents: Vec<(DataSourceId, Document)>,
     /// What is to be done once all of that is recorded.
     pub steps: Vec<Step>,
-    /// What waits and why, where that is news.
-    pub holds: Vec<Event>,
+    /// What is to be told: what waits and why, where that is news, and what a finding asked for and is done.
+    pub news: Vec<Event>,
     /// When something can be done next, as far as time decides it.
     pub wake_at: Option<Timestamp>,
 }
@@ -169,7 +169,7 @@ struct Planner<'a> {
     last_start: BTreeMap<String, Timestamp>,
     documents: Vec<(DataSourceId, Document)>,
     steps: Vec<Step>,
-    holds: Vec<Event>,
+    news: Vec<Event>,
     wake_at: Option<Timestamp>,
 }
 
@@ -228,14 +228,17 @@ impl<'a> Planner<'a> {
             last_start,
             documents: Vec::new(),
             steps: Vec::new(),
-            holds: Vec::new(),
+            news: Vec::new(),
             wake_at: None,
         }
     }
 
     /// Goes on with what is under way on a data source, and sorts what it wants next.
     fn follow(&mut self, Demand { mut source, pending }: Demand, starts: &mut Vec<Start>, sends: &mut Vec<Send>) {
-        let Some(rules) = self.policy.data_source(&source.id) else { return };
+        let rules = self.policy.data_source(&source.id);
+        if rules.is_none() && !self.policy.unseen_sources.contains(&source.id) {
+            return;
+        }
         if let Some(quarantine) = &source.quarantine {
             if quarantine.changes == source.changes && quarantine.policy == self.policy.version {
                 let reason = HoldReason::Quarantined { reason: quarantine.reason.clone() };
@@ -257,7 +260,8 @@ impl<'a> Planner<'a> {
             }
             Work::Running { job, covers, poll_at, decision } => self.poll(source, job, covers, poll_at, decision),
             Work::Settling { covers, verify, check_at, outcome } => self.settle(source, pending, covers, verify, check_at, outcome),
-            Work::Idle if pending.is_empty() => {
+            Work::Idle if pending.is_empty() && (rules.is_some() || is_served(&source)) => {
+                self.answer_finding(&mut source);
                 if source.needs_attention() {
                     source.clean = source.changes;
                     source.announced = None;
@@ -275,6 +279,7 @@ impl<'a> Planner<'a> {
                     }
                     source.wait = None;
                 }
+                let Some(rules) = rules else { return self.start_unseen(source, starts) };
                 if source.verified.as_ref() != Some(&rules.bucket) {
                     self.steps.push(Step::Verify { source: source.clone(), bucket: rules.bucket.clone() });
                     return self.keep(source);
@@ -282,6 +287,32 @@ impl<'a> Planner<'a> {
                 self.demand(source, pending, starts, sends);
             }
         }
+    }
+
+    /// A job on a data source whose changes cannot be seen, since a finding asks for it.
+    fn start_unseen(&mut self, source: Source, starts: &mut Vec<Start>) {
+        let Some(asked) = source.unanswered() else { return self.keep(source) };
+        let (oldest, causes) = (asked.at, vec![opening(&asked.finding)]);
+        match self.cool_at(&source) {
+            Some(cool_at) => self.hold(source, HoldReason::Cooldown, Some(cool_at)),
+            None => starts.push(Start { source, causes, oldest, or_directly: Vec::new() }),
+        }
+    }
+
+    /// The end of the pause between two jobs of a data source, if that is still to come.
+    fn cool_at(&self, source: &Source) -> Option<Timestamp> {
+        let cooldown = SignedDuration::from_secs(self.policy.sync.cooldown_seconds.into());
+        source.last_start.map(|at| at + cooldown).filter(|at| *at > self.now)
+    }
+
+    /// Says that what a finding asked for is done: nothing of the data source is pending any more.
+    fn answer_finding(&mut self, source: &mut Source) {
+        let Some(finding) = source.unanswered().map(|asked| asked.finding.clone()) else { return };
+        let id = Id::of("outcome.refresh", &[finding.as_str(), &source.id.to_string()]);
+        let refreshed = Refreshed { finding: finding.clone(), data_source: source.id.clone() };
+        let (subject, causes) = (source.id.subject(), vec![opening(&finding)]);
+        self.news.push(Event { id, subject, causes, at: self.now, body: Body::RefreshEnded(refreshed) });
+        source.answered = Some(finding);
     }
 
     fn poll(&mut self, mut source: Source, job: String, covers: Timestamp, poll_at: Timestamp, decision: Id) {
@@ -370,12 +401,11 @@ impl<'a> Planner<'a> {
         let oldest = fresh[0].changed_at;
         let settled_at = source.touched_at.unwrap_or(self.now) + SignedDuration::from_secs(sync.settle_seconds.into());
         let waited_at = oldest + SignedDuration::from_secs(sync.settle_at_most_seconds.into());
-        let cool_at = source.last_start.map(|at| at + SignedDuration::from_secs(sync.cooldown_seconds.into()));
         let (obstacle, may_go_directly) = if direct_running {
             ((HoldReason::DirectIngestionRunning, source.check_at), may_go_directly)
         } else if settled_at.min(waited_at) > self.now {
             ((HoldReason::Settling, Some(settled_at.min(waited_at))), shared)
-        } else if let Some(cool_at) = cool_at.filter(|at| *at > self.now) {
+        } else if let Some(cool_at) = self.cool_at(&source) {
             ((HoldReason::Cooldown, Some(cool_at)), shared)
         } else {
             let causes = causes(&fresh);
@@ -624,7 +654,7 @@ impl<'a> Planner<'a> {
     /// Dry run: the decision is said once for each state of the data source, and nothing is claimed.
     fn decide_only(&mut self, mut source: Source, decisions: Vec<Event>) {
         if source.announced != Some(HoldReason::DryRun) || source.changes != source.clean {
-            self.holds.extend(decisions);
+            self.news.extend(decisions);
             source.announced = None;
         }
         source.clean = source.changes;
@@ -639,7 +669,7 @@ impl<'a> Planner<'a> {
         if source.announced.as_ref() != Some(&reason) {
             let id = Id::of("decision.hold", &[&source.id.to_string(), reason.word(), &source.revision.to_string()]);
             let hold = Hold { data_source: source.id.clone(), reason: reason.clone(), until };
-            self.holds.push(Event { id, subject: source.id.subject(), causes: Vec::new(), at: self.now, body: Body::SyncHeld(hold) });
+            self.news.push(Event { id, subject: source.id.subject(), causes: Vec::new(), at: self.now, body: Body::SyncHeld(hold) });
             source.announced = Some(reason);
         }
         self.keep(source);
@@ -683,7 +713,7 @@ impl<'a> Planner<'a> {
             sources,
             documents: self.documents,
             steps: self.steps,
-            holds: self.holds,
+            news: self.news,
             wake_at: self.wake_at,
         }
     }
@@ -713,6 +743,16 @@ impl Step {
             | Self::Settle { source, .. } => source,
         }
     }
+}
+
+/// Whether nothing is asked of a data source whose changes cannot be seen, or a job has brought it since.
+fn is_served(source: &Source) -> bool {
+    source.unanswered().is_none_or(|asked| source.failures == 0 && source.last_start.is_some_and(|at| at > asked.at))
+}
+
+/// The event that opened a finding.
+fn opening(finding: &Id) -> Id {
+    Id::of("finding.opened", &[finding.as_str()])
 }
 
 fn causes(documents: &[Document]) -> Vec<Id> {
@@ -807,7 +847,7 @@ mod tests {
             Body::SyncHeld(hold) => Some((hold.reason.clone(), hold.until)),
             _ => None,
         };
-        plan.holds.iter().filter_map(hold).collect()
+        plan.news.iter().filter_map(hold).collect()
     }
 
     fn starts(plan: &Plan) -> Vec<String> {

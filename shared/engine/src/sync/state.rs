@@ -68,6 +68,12 @@ pub struct Source {
     /// When a change was last recorded.
     #[serde(skip)]
     pub touched_at: Option<Timestamp>,
+    /// What a finding asked for last. Whoever asks writes it without reading the rest.
+    #[serde(skip)]
+    pub asked: Option<Asked>,
+    /// The finding that was answered last.
+    #[serde(default)]
+    pub answered: Option<Id>,
     /// The value of `changes` at which no document was pending.
     pub clean: u64,
     /// Counts the jobs claimed.
@@ -92,6 +98,15 @@ pub struct Source {
     pub quarantine: Option<Quarantine>,
     /// The hold that was last announced: one that stays the same is said once.
     pub announced: Option<HoldReason>,
+}
+
+/// A finding asks for a data source to be synchronised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The finding.
+    pub finding: Id,
+    /// When it asked.
+    pub at: Timestamp,
 }
 
 /// What is under way on a data source.
@@ -167,6 +182,8 @@ impl Source {
             revision: 0,
             changes: 0,
             touched_at: None,
+            asked: None,
+            answered: None,
             clean: 0,
             generation: 0,
             work: Work::Idle,
@@ -180,6 +197,12 @@ impl Source {
             quarantine: None,
             announced: None,
         }
+    }
+
+    /// What a finding asked for, if that is still to be told to be done.
+    #[must_use]
+    pub fn unanswered(&self) -> Option<&Asked> {
+        self.asked.as_ref().filter(|asked| self.answered.as_ref() != Some(&asked.finding))
     }
 
     /// Whether documents may be pending or something is under way.
