@@ -5,8 +5,10 @@
 //! the process may die. Messages may come late, twice and out of order. All of it follows from one seed.
 
 mod ports;
+mod signals;
 mod simulation;
 mod world;
 
+pub use signals::{SignalMemory, SignalProcess, Spent};
 pub use simulation::{Chaos, Simulation};
 pub use world::{Memory, Problem};

@@ -23,7 +23,13 @@ use crate::world::Memory;
 pub(crate) struct Process(pub(crate) Rc<RefCell<Memory>>);
 
 /// Comes back once before it is ready: here another process may go first, or this one may die.
-struct Step(bool);
+pub(crate) struct Step(bool);
+
+impl Step {
+    pub(crate) fn new() -> Self {
+        Self(false)
+    }
+}
 
 impl Future for Step {
     type Output = ();
@@ -36,7 +42,7 @@ impl Future for Step {
 
 impl Process {
     async fn call<T>(&self, what: &'static str, effect: impl FnOnce(&mut Memory) -> T) -> Result<T, Unavailable> {
-        Step(false).await;
+        Step::new().await;
         let mut memory = self.0.borrow_mut();
         let share = memory.unavailable;
         if share > 0.0 && memory.chance.f64() < share {
@@ -51,7 +57,7 @@ impl Process {
 
     /// Bedrock's faults are its own.
     async fn ask<T>(&self, question: impl FnOnce(&mut Memory) -> Result<T, CallError>) -> Result<T, CallError> {
-        Step(false).await;
+        Step::new().await;
         question(&mut self.0.borrow_mut())
     }
 }
