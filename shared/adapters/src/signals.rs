@@ -53,7 +53,13 @@ impl SignalTable {
         Ok(TransactWriteItem::builder().put(put.build().map_err(|error| broken(&error))?).build())
     }
 
-    fn addition(&self, hour: Hour, shard: u8, row: &str, numbers: &BTreeMap<String, u64>) -> Result<TransactWriteItem, Unavailable> {
+    fn addition(
+        &self,
+        (hour, shard): (Hour, u8),
+        row: &str,
+        numbers: &BTreeMap<String, u64>,
+        example: Option<&Id>,
+    ) -> Result<TransactWriteItem, Unavailable> {
         let mut update = Update::builder()
             .table_name(&self.table)
             .set_key(Some(key(&shard_of(hour, shard), row)))
@@ -65,7 +71,12 @@ impl SignalTable {
                 .expression_attribute_names(format!("#{place}"), name)
                 .expression_attribute_values(format!(":{place}"), AttributeValue::N(number.to_string()));
         }
-        let update = update.update_expression(format!("ADD {} SET {EXPIRES_AT} = :expires", additions.join(", ")));
+        let mut expression = format!("ADD {} SET {EXPIRES_AT} = :expires", additions.join(", "));
+        if let Some(example) = example {
+            expression.push_str(", example = :example");
+            update = update.expression_attribute_values(":example", string(example.as_str()));
+        }
+        let update = update.update_expression(expression);
         Ok(TransactWriteItem::builder().update(update.build().map_err(|error| broken(&error))?).build())
     }
 
@@ -87,6 +98,9 @@ impl SignalTable {
             let numbers =
                 row.iter().filter(|(name, _)| *name != EXPIRES_AT).filter_map(|(name, value)| Some((name.clone(), number(value)?)));
             batch::read(name, &numbers.collect(), &mut counts);
+            if let Some(AttributeValue::S(example)) = row.get("example") {
+                batch::read_example(name, Id::from_recorded(example), &mut counts);
+            }
         }
         Ok(counts)
     }
@@ -96,9 +110,11 @@ impl SignalStore for SignalTable {
     async fn count(&self, batch: &Batch) -> Result<Counted, Unavailable> {
         // The marks first: a cancelled transaction gives its reasons in the order of the writes.
         let mut writes = batch.entries.iter().map(|entry| self.mark(entry, &batch.evidence)).collect::<Result<Vec<_>, _>>()?;
+        let examples = batch.examples();
         for (hour, rows) in batch.rows() {
             for (row, numbers) in rows {
-                writes.push(self.addition(hour, batch.shard, &row, &numbers)?);
+                let example = examples.get(&(hour, row.clone())).copied();
+                writes.push(self.addition((hour, batch.shard), &row, &numbers, example)?);
             }
         }
         match self.client.transact_write_items().set_transact_items(Some(writes)).send().await {

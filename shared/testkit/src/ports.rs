@@ -11,7 +11,7 @@ use flywheel_bedrock::core::{
 };
 use flywheel_engine::documents::{Document, METADATA_ENDING};
 use flywheel_engine::sync::answers::{DocumentState, Job, Object};
-use flywheel_engine::sync::{Account, Plan, Source};
+use flywheel_engine::sync::{Account, Asked, Plan, Source};
 use flywheel_model::{Answer, DataSourceId, DocumentId, Event, JobEnd, JobStatistics};
 use flywheel_ports::{Buckets, Bus, ChangeLog, KnowledgeBases, NoAnswer, Overview, SyncStore, Unavailable, Wakes};
 use jiff::{SignedDuration, Timestamp};
@@ -78,7 +78,7 @@ fn source_revision(memory: &Memory, source: &DataSourceId) -> u64 {
 
 fn put_source(memory: &mut Memory, source: &Source) {
     let row = memory.sources.entry(source.id.clone()).or_insert_with(|| Source::new(source.id.clone()));
-    *row = Source { revision: source.revision + 1, changes: row.changes, touched_at: row.touched_at, ..source.clone() };
+    *row = Source { revision: source.revision + 1, changes: row.changes, touched_at: row.touched_at, asked: row.asked.clone(), ..source.clone() };
 }
 
 impl ChangeLog for Process {
@@ -163,6 +163,17 @@ impl SyncStore for Process {
                 put_source(memory, source);
             }
             ours
+        })
+        .await
+    }
+
+    async fn ask(&self, source: &DataSourceId, asked: &Asked) -> Result<(), Unavailable> {
+        self.call("ask for a synchronisation", |memory| {
+            let row = memory.sources.entry(source.clone()).or_insert_with(|| Source::new(source.clone()));
+            if row.asked.as_ref().is_none_or(|before| before.finding != asked.finding) {
+                row.changes += 1;
+                row.asked = Some(asked.clone());
+            }
         })
         .await
     }

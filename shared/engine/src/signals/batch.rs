@@ -132,6 +132,34 @@ impl Batch {
     }
 }
 
+impl Batch {
+    /// Of each row, a signal that failed: what a finding can show.
+    #[must_use]
+    pub fn examples(&self) -> BTreeMap<(Hour, String), &Id> {
+        let mut examples = BTreeMap::new();
+        for entry in &self.entries {
+            // Of resolution, the event is a success; its failures stand in the same row.
+            let failed = entry.counts.iter().filter(|(series, count)| series.metric != Metric::Resolution && count.events > 0);
+            examples.extend(failed.map(|(series, _)| ((entry.hour(), row_of(series)), &entry.signal)));
+        }
+        examples
+    }
+}
+
+/// Adds a row's example to the counts of its hour.
+pub fn read_example(row: &str, example: Id, counts: &mut BTreeMap<Series, Count>) {
+    let Some((kind, Ok(key))) = row.split_once('#').map(|(kind, name)| (kind, Key::try_from(name))) else { return };
+    for metric in Metric::ALL.into_iter().filter(|metric| prefix(*metric) == kind) {
+        if let Some(count) = counts.get_mut(&Series { metric, key: key.clone() }) {
+            count.examples.push(example.clone());
+        }
+    }
+}
+
+fn row_of(series: &Series) -> String {
+    format!("{}#{}", prefix(series.metric), series.key)
+}
+
 /// Rows of one hour: a row's name, and the numbers in it by their names.
 pub type Rows = BTreeMap<String, BTreeMap<String, u64>>;
 
@@ -146,8 +174,8 @@ const END: char = '\u{1f}';
 /// Adds counts to rows. The rates of one intent share a row; so does a rate with its reasons, which are few. Root causes
 /// of releases are whatever senders name, so each has a row of its own: no row grows without bound.
 pub fn write(counts: &[(Series, Count)], rows: &mut Rows) {
-    for (Series { metric, key }, count) in counts {
-        let row = rows.entry(format!("{}#{key}", prefix(*metric))).or_default();
+    for (series @ Series { metric, key }, count) in counts {
+        let row = rows.entry(row_of(series)).or_default();
         let mut add = |name: &str, number: u64| {
             if number > 0 {
                 match row.get_mut(name) {
@@ -195,9 +223,9 @@ pub fn read(row: &str, numbers: &BTreeMap<String, u64>, counts: &mut BTreeMap<Se
     let Some(metric) = Metric::ALL.into_iter().find(|metric| *metric != Metric::Resolution && prefix(*metric) == kind) else { return };
     let reasons = numbers.iter().filter(|(name, _)| ![TRIALS, EVENTS, KNOWN, RESOLVED].contains(&name.as_str()));
     let parts = reasons.map(|(name, number)| (name.clone(), *number)).collect();
-    add(metric, name, Count { trials: number(TRIALS), events: number(EVENTS), parts });
+    add(metric, name, Count { trials: number(TRIALS), events: number(EVENTS), parts, ..Count::default() });
     if number(KNOWN) > 0 {
-        add(Metric::Resolution, name, Count { trials: number(KNOWN), events: number(RESOLVED), parts: BTreeMap::new() });
+        add(Metric::Resolution, name, Count { trials: number(KNOWN), events: number(RESOLVED), ..Count::default() });
     }
 }
 
@@ -230,7 +258,7 @@ mod tests {
         )
             .prop_map(|(id, hour, metric, key, event, parts)| {
                 let parts = if event { parts.into_iter().map(|part| (part.to_owned(), 1)).collect() } else { BTreeMap::new() };
-                let count = Count { trials: 1, events: u64::from(event), parts };
+                let count = Count { trials: 1, events: u64::from(event), parts, ..Count::default() };
                 let series = |metric| Series { metric, key: key.clone() };
                 let counts = match metric {
                     Metric::Resolution => vec![
@@ -286,7 +314,7 @@ mod tests {
         let entry = |id: usize| Entry {
             signal: Id::of("signal", &[&id.to_string()]),
             at: Timestamp::UNIX_EPOCH,
-            counts: vec![(series.clone(), Count { trials: 1, events: 1, parts: BTreeMap::clone(&parts) })],
+            counts: vec![(series.clone(), Count { trials: 1, events: 1, parts: BTreeMap::clone(&parts), ..Count::default() })],
         };
         let batches = Batch::split("e", (0..100).map(entry).collect());
         assert_eq!(batches.iter().map(|batch| batch.entries.len()).collect::<Vec<_>>(), [79, 21]);

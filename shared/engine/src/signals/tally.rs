@@ -61,7 +61,7 @@ pub fn counts(observation: &Observation) -> Vec<(Series, Count)> {
 }
 
 fn count(event: bool, parts: BTreeMap<String, u64>) -> Count {
-    Count { trials: 1, events: u64::from(event), parts: if event { parts } else { BTreeMap::new() } }
+    Count { trials: 1, events: u64::from(event), parts: if event { parts } else { BTreeMap::new() }, ..Count::default() }
 }
 
 /// Each reason once, however often it was found.
