@@ -10,6 +10,7 @@ mod finding;
 mod id;
 mod signal;
 mod sync;
+mod transcript;
 
 pub use document::{ChangeKind, DocumentChange, DocumentId, Sequencer, SequencerError};
 pub use event::{Body, Event, Refusal};
