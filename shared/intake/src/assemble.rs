@@ -214,7 +214,9 @@ fn tell(name: &str, traces: &[Trace], end: Timestamp) -> Signal {
         (!counted.is_empty()).then(|| counted.into_iter().fold(0, u64::saturating_add))
     };
     let start = traces.iter().filter_map(|trace| trace.start).min();
+    // How it ended: as its last run did, or its last call of a model where no run is known.
     let last = traces.iter().flat_map(Trace::roots).next_back();
+    let last = last.or_else(|| spans().filter(|span| span.kind == Some(Kind::Model)).last());
     let mut evaluations: Vec<Evaluation> = Vec::new();
     for span in spans().filter(|span| span.retrieved.is_none()) {
         join(&mut evaluations, &span.evaluations);
@@ -223,7 +225,7 @@ fn tell(name: &str, traces: &[Trace], end: Timestamp) -> Signal {
         conversation: Some(key(name)),
         trace: if let [only] = traces { Key::try_from(only.name).ok() } else { None },
         turns,
-        error: last.and_then(|run| run.error.clone()),
+        error: last.and_then(|last| last.error.clone()),
         evaluations,
         model: spans().filter_map(|span| span.model.as_deref()).next_back().and_then(|model| Key::try_from(model).ok()),
         input_tokens: tokens(|span| span.input_tokens),

@@ -89,9 +89,8 @@ impl Delivery {
             #[serde(borrow)]
             data: std::borrow::Cow<'a, str>,
         }
-        let input: Input = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(input)).map_err(|error| {
-            format!("{}: {}; expected a delivery of CloudWatch Logs: see events/logs", error.path(), shortened(&error.inner().to_string()))
-        })?;
+        let input: Input = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(input))
+            .map_err(|error| format!("{}; expected a delivery of CloudWatch Logs: see events/logs", located(&error)))?;
         let packed = STANDARD.decode(input.awslogs.data.as_bytes()).map_err(|error| format!("awslogs.data: it is no base64: {error}"))?;
         let unpacked = gunzip(&packed).map_err(|reason| format!("awslogs.data: {reason}"))?;
         Self::parse(&unpacked).map_err(|reason| format!("awslogs.data: {reason}"))
@@ -99,8 +98,7 @@ impl Delivery {
 
     fn parse(unpacked: &[u8]) -> Result<Self, String> {
         let mut deserializer = serde_json::Deserializer::from_slice(unpacked);
-        let payload: Payload = serde_path_to_error::deserialize(&mut deserializer)
-            .map_err(|error| format!("{}: {}", error.path(), shortened(&error.inner().to_string())))?;
+        let payload: Payload = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| located(&error))?;
         match payload.message_type.as_str() {
             "CONTROL_MESSAGE" => Ok(Self::Control),
             "DATA_MESSAGE" => Ok(Self::Data {
@@ -111,6 +109,12 @@ impl Delivery {
             other => Err(format!("messageType is {:?}; expected DATA_MESSAGE or CONTROL_MESSAGE", shortened(other))),
         }
     }
+}
+
+/// What is wrong, with its path.
+fn located(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
+    let (path, wrong) = (error.path().to_string(), shortened(&error.inner().to_string()));
+    if path == "." { wrong } else { format!("{path}: {wrong}") }
 }
 
 impl From<Value> for LogEvent {
@@ -163,7 +167,7 @@ impl LogEvent {
             return ingestion::read(&value, self.at);
         }
         if span::is_fragment(&value) {
-            return keep(span::read(&value, self.at));
+            return keep(span::read(&value, self.at).map(Some));
         }
         if serde_json::from_str::<Marks>(text).is_ok_and(|marks| marks.tell_a_signal()) {
             return Ok(Record::Signal(Box::new(read_signal(text, "")?)));
@@ -173,10 +177,11 @@ impl LogEvent {
 }
 
 /// A fragment that nothing can come of need not be kept.
-fn keep(fragment: Result<Span, String>) -> Result<Record, String> {
+fn keep(fragment: Result<Option<Span>, String>) -> Result<Record, String> {
     Ok(match fragment? {
-        span if span.matters() => Record::Span(Box::new(span)),
-        _ => Record::PassedOver("a span without generative AI, a session or a timeout"),
+        Some(span) if span.matters() => Record::Span(Box::new(span)),
+        Some(_) => Record::PassedOver("a span without generative AI, a session or a timeout"),
+        None => Record::PassedOver("a log record of no trace"),
     })
 }
 

@@ -3,12 +3,17 @@
 use flywheel_model::Signal;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use serde_path_to_error::Segment;
 
 use crate::{envelope, shortened};
 
 /// The most records that are read from one body. An SQS message has room for 1 MiB, which is fewer than this many
 /// signals; what comes after is refused as one record.
 pub const MOST_RECORDS: usize = 20_000;
+
+/// The most bytes that are looked through for the ends of broken records; a record that never ends is looked through to the
+/// end of the message.
+const MOST_WASTED: usize = 64 * 1_024 * 1_024;
 
 /// A record that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +33,7 @@ pub fn read(body: &str) -> Signals<'_> {
     let text = body.trim_start_matches('\u{feff}');
     let start = text.len() - text.trim_start().len();
     let (form, position) = if text[start..].starts_with('[') { (Form::Array, start + 1) } else { (Form::Lines, start) };
-    Signals { text, position, form, count: 0, done: false }
+    Signals { text, position, form, count: 0, wasted: 0, done: false }
 }
 
 /// The signals of one body; see [`read`].
@@ -38,6 +43,8 @@ pub struct Signals<'a> {
     position: usize,
     form: Form,
     count: usize,
+    /// Bytes that were looked through for the end of broken records.
+    wasted: usize,
     done: bool,
 }
 
@@ -135,9 +142,10 @@ impl<'a> Signals<'a> {
             Form::Lines => format!("record {}", index + 1),
         };
         // Serde tells the place within this record.
-        let reason = format!("{at}: not JSON: {}; send a signal as events/signals/README.md has it", shortened(error));
+        let reason = format!("{at}: not JSON: {}; send a signal: see events/signals", shortened(error));
+        self.wasted += rest.len();
         match (self.form, rest.find("\n{")) {
-            (Form::Lines, Some(end)) => {
+            (Form::Lines, Some(end)) if self.wasted < MOST_WASTED => {
                 self.position += end + 1;
                 Err(Refused { reason, record: rest[..end].trim_end() })
             }
@@ -168,8 +176,27 @@ pub(crate) fn read_signal(json: &str, at: &str) -> Result<Signal, String> {
     let found: Result<Signal, _> = serde_path_to_error::deserialize(&mut deserializer);
     found.map_err(|error| {
         let path = error.path().to_string();
-        explain(&joined(at, path.trim_start_matches('.')), &error.inner().to_string())
+        let path = joined(at, path.trim_start_matches('.'));
+        match value_of_time(json, error.path()) {
+            Some(time) => format!("{path} is {}; expected a time such as 2026-11-23T12:00:00Z", shortened(&time)),
+            None => explain(&path, &error.inner().to_string()),
+        }
     })
+}
+
+/// The value of a time that is none: what reads times does not tell it.
+fn value_of_time(json: &str, path: &serde_path_to_error::Path) -> Option<String> {
+    let mut value: &serde_json::Value = &serde_json::from_str(json).ok()?;
+    let mut is_time = false;
+    for segment in path {
+        value = match segment {
+            Segment::Seq { index } => value.get(index)?,
+            Segment::Map { key } => value.get(key)?,
+            _ => return None,
+        };
+        is_time = matches!(segment, Segment::Map { key } if key == "at");
+    }
+    is_time.then(|| value.to_string())
 }
 
 /// Puts a path and what is wrong there together.
@@ -251,6 +278,23 @@ mod tests {
         assert!(found[1].as_ref().is_err_and(|reason| reason.starts_with("record 2: retrieval.passages[2].score: ")), "{found:?}");
         assert!(found[2].as_ref().is_err_and(|reason| reason.starts_with("record 3: not JSON: ")), "{found:?}");
         assert!(reasons(wrong)[0].as_ref().is_err_and(|reason| reason.starts_with("retrieval.passages[2].score: ")));
+    }
+
+    #[test]
+    fn a_time_that_is_none_is_quoted() {
+        for (body, told) in [
+            (ONE.replace("2026-11-23T10:00:00Z", "2026-11-23 10:00"), "at is \"2026-11-23 10:00\"; expected a time such as"),
+            (ONE.replace("\"2026-11-23T10:00:00Z\"", "1795428000"), "at is 1795428000; expected a time such as"),
+        ] {
+            let found = reasons(&body);
+            assert!(found[0].as_ref().is_err_and(|reason| reason.starts_with(told)), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn records_that_never_end_do_not_take_for_ever() {
+        let body = "{\"x\":[\n".repeat(140_000);
+        assert!(read(&body).count() < 100);
     }
 
     #[test]

@@ -143,8 +143,9 @@ pub(crate) fn is_fragment(value: &Value) -> bool {
     value.get("traceId").is_some_and(Value::is_string) && value.get("spanId").is_some_and(Value::is_string)
 }
 
-/// Reads a batch as OTLP exporters write it (opentelemetry-proto, `TracesData` and `LogsData`).
-pub(crate) fn read_batch(batch: &Value, logged_at: Option<Timestamp>) -> Vec<Result<Span, String>> {
+/// Reads a batch as OTLP exporters write it (opentelemetry-proto, `TracesData` and `LogsData`). A log record that belongs to
+/// no trace is nothing.
+pub(crate) fn read_batch(batch: &Value, logged_at: Option<Timestamp>) -> Vec<Result<Option<Span>, String>> {
     let list = |value: &Value, field: &str| value.get(field).and_then(Value::as_array).cloned().unwrap_or_default();
     let mut found = Vec::new();
     for (resources, scopes, spans) in [("resourceSpans", "scopeSpans", "spans"), ("resourceLogs", "scopeLogs", "logRecords")] {
@@ -155,7 +156,11 @@ pub(crate) fn read_batch(batch: &Value, logged_at: Option<Timestamp>) -> Vec<Res
                         found.push(Err(format!("{spans}[{n}] and what follows: a batch has more than {MOST_SPANS} spans")));
                         return found;
                     }
-                    found.push(read(span, logged_at).map_err(|reason| format!("{spans}[{n}].{reason}")));
+                    if spans == "logRecords" && span.get("traceId").is_none_or(|trace| trace == "") {
+                        found.push(Ok(None));
+                        continue;
+                    }
+                    found.push(read(span, logged_at).map(Some).map_err(|reason| format!("{spans}[{n}].{reason}")));
                 }
             }
         }
@@ -321,8 +326,9 @@ impl Span {
     /// The first error that is told in words counts; any that tells of a limit makes it a timeout.
     fn fail(&mut self, error: &str) {
         let lower = error.to_lowercase();
-        let limits = ["timeout", "timed out", "timed_out", "time out", "deadline", "408", "504"];
-        self.timed_out |= limits.iter().any(|limit| lower.contains(limit));
+        let limits = ["timeout", "timed out", "timed_out", "deadline exceeded", "deadline_exceeded"];
+        // The type of an HTTP error is its status.
+        self.timed_out |= matches!(lower.as_str(), "408" | "504") || limits.iter().any(|limit| lower.contains(limit));
         if !error.is_empty() && self.error.as_ref().is_none_or(|known| known == "error") {
             self.error = Some(error.chars().take(2_000).collect());
         }
