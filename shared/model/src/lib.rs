@@ -11,6 +11,7 @@ mod id;
 mod refresh;
 mod signal;
 mod sync;
+mod transcript;
 
 pub use document::{ChangeKind, DocumentChange, DocumentId, Sequencer, SequencerError};
 pub use event::{Body, Event, Refusal};

@@ -192,7 +192,7 @@ pub struct Passage {
 /// A conversation between a user and the assistant or agent, sent when it ended.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = schema::turns_or_messages))]
 pub struct Conversation {
     /// Its name in the application; the signal's id if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -209,8 +209,9 @@ pub struct Conversation {
     /// The arm of each experiment that it took part in: experiment → variant.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub variants: BTreeMap<String, String>,
-    /// What was said and done, in order.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// What was said and done, in order. As `messages` it may be what the application sent to its model and got back:
+    /// chat messages of OpenAI's form, of Bedrock Converse or of OpenTelemetry.
+    #[serde(alias = "messages", skip_serializing_if = "Vec::is_empty")]
     pub turns: Vec<Turn>,
     /// Whether the user got what they wanted, as far as the application knows.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -244,8 +245,8 @@ pub struct Conversation {
     pub seconds: Option<f64>,
 }
 
-/// One turn of a conversation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// One turn of a conversation. It is read from any form that messages have, see `transcript.rs`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Turn {
@@ -542,6 +543,19 @@ mod schema {
     pub(super) fn exactly_one(schema: &mut schemars::Schema) {
         let one_of: Vec<_> = super::Fact::KINDS.iter().map(|kind| serde_json::json!({ "required": [kind] })).collect();
         schema.insert("oneOf".to_owned(), serde_json::Value::Array(one_of));
+    }
+
+    /// `messages` stands for `turns`, in the form that the application has them.
+    pub(super) fn turns_or_messages(schema: &mut schemars::Schema) {
+        let messages = serde_json::json!({
+            "description": "Instead of `turns`: chat messages of OpenAI's form, of Bedrock Converse or of OpenTelemetry.",
+            "type": "array",
+            "items": { "type": "object", "required": ["role"], "properties": { "role": { "type": "string" } } },
+        });
+        if let Some(properties) = schema.get_mut("properties").and_then(serde_json::Value::as_object_mut) {
+            properties.insert("messages".to_owned(), messages);
+        }
+        schema.insert("not".to_owned(), serde_json::json!({ "required": ["turns", "messages"] }));
     }
 }
 
