@@ -135,7 +135,11 @@ fn says(label: &str, kind: Kind) -> bool {
     match kind {
         Kind::Address | Kind::Postcode => matches!(label, "STREET_ADDRESS" | "ADDRESS" | "ZIP_CODE" | "GPE" | "LOCATION"),
         Kind::PersonName => label == "PERSON",
-        _ => VISIBLE.iter().map(|(name, kinds, _)| (*name, *kinds)).chain(PARTLY.iter().copied()).any(|(name, kinds)| name == label && kinds.contains(&kind)),
+        _ => VISIBLE
+            .iter()
+            .map(|(name, kinds, _)| (*name, *kinds))
+            .chain(PARTLY.iter().copied())
+            .any(|(name, kinds)| name == label && kinds.contains(&kind)),
     }
 }
 

@@ -12,53 +12,295 @@ const STREETS: &[&str] = &["street", "road", "avenue", "boulevard", "lane", "ave
 
 /// The same, but words of other meanings too: they count with a capital only.
 const CAPITAL_STREETS: &[&str] = &[
-    "st", "drive", "dr", "court", "ct", "place", "pl", "way", "terrace", "square", "sq", "circle", "cir", "crescent", "close", "parkway",
-    "pkwy", "trail", "trl", "row", "walk", "mews", "gardens", "grove", "hill", "alley", "plaza", "ln", "loop", "pike", "path", "ridge", "quay",
-    "esplanade", "mill", "crossroad", "crossing", "cove", "bend", "point", "heights", "manor", "park", "green", "view", "rise", "vale", "run",
-    "creek", "turnpike", "promenade", "freeway", "expressway", "extension", "island", "estate", "station",
+    "st",
+    "drive",
+    "dr",
+    "court",
+    "ct",
+    "place",
+    "pl",
+    "way",
+    "terrace",
+    "square",
+    "sq",
+    "circle",
+    "cir",
+    "crescent",
+    "close",
+    "parkway",
+    "pkwy",
+    "trail",
+    "trl",
+    "row",
+    "walk",
+    "mews",
+    "gardens",
+    "grove",
+    "hill",
+    "alley",
+    "plaza",
+    "ln",
+    "loop",
+    "pike",
+    "path",
+    "ridge",
+    "quay",
+    "esplanade",
+    "crossroad",
+    "cove",
+    "bend",
+    "heights",
+    "manor",
+    "park",
+    "rise",
+    "vale",
+    "turnpike",
+    "promenade",
+    "freeway",
+    "expressway",
 ];
 
 /// Kinds of street that come before the name: Via Tasso.
 const FOREIGN_STREETS: &[&str] = &[
-    "rue", "via", "calle", "avenida", "av", "avda", "avenue", "rua", "ul", "ulica", "piazza", "paseo", "plaza", "praça", "viale", "corso", "largo",
-    "travessa", "camino", "carrera", "boulevard", "bd", "chemin", "place", "quai", "impasse", "allée", "alameda", "rúa", "carrer", "rúa", "strada",
-    "vicolo", "ronda", "cours", "passage", "estrada", "beco", "jalan", "jl", "c", "cra", "calzada", "nám", "náměstí", "trg", "ulice", "rodovia",
-    "pasaje", "jirón", "jr", "diagonal", "transversal", "λ", "πλατεία", "οδός", "λεωφόρος",
+    "rue",
+    "via",
+    "calle",
+    "avenida",
+    "av",
+    "avda",
+    "avenue",
+    "rua",
+    "ul",
+    "ulica",
+    "piazza",
+    "paseo",
+    "plaza",
+    "praça",
+    "viale",
+    "corso",
+    "largo",
+    "travessa",
+    "camino",
+    "carrera",
+    "boulevard",
+    "bd",
+    "chemin",
+    "place",
+    "quai",
+    "impasse",
+    "allée",
+    "alameda",
+    "rúa",
+    "carrer",
+    "rúa",
+    "strada",
+    "vicolo",
+    "ronda",
+    "cours",
+    "passage",
+    "estrada",
+    "beco",
+    "jalan",
+    "jl",
+    "c",
+    "cra",
+    "calzada",
+    "nám",
+    "náměstí",
+    "trg",
+    "ulice",
+    "rodovia",
+    "pasaje",
+    "jirón",
+    "jr",
+    "diagonal",
+    "transversal",
+    "λ",
+    "πλατεία",
+    "οδός",
+    "λεωφόρος",
 ];
 
 /// Endings of street names that are one word with their kind: Ziegelgasse.
 const ENDINGS: &[&str] = &[
-    "strasse", "straße", "gasse", "weg", "platz", "allee", "gata", "gatan", "gade", "vej", "vegen", "veien", "vägen", "vænget", "stien", "straat",
-    "laan", "plein", "katu", "kuja", "tie", "utca", "gränd", "kade", "gracht", "damm", "ufer", "steig", "gürtel", "promenade", "ring", "steeg", "dreef",
-    "singel", "alléen", "allén", "stræde", "torv", "torg", "torget", "svingen", "bakken", "backen", "toppen", "lia", "veg", "väg", "vei", "gate",
-    "tänav", "puiestee", "iela", "gatvė", "stien", "tun", "vangur", "braut", "straeti", "stræti", "stígur", "polku", "ranta", "brücke",
+    "strasse",
+    "straße",
+    "gasse",
+    "weg",
+    "platz",
+    "allee",
+    "gata",
+    "gatan",
+    "gade",
+    "vej",
+    "vegen",
+    "veien",
+    "vägen",
+    "vænget",
+    "stien",
+    "straat",
+    "laan",
+    "plein",
+    "katu",
+    "kuja",
+    "tie",
+    "utca",
+    "gränd",
+    "kade",
+    "gracht",
+    "damm",
+    "ufer",
+    "steig",
+    "gürtel",
+    "promenade",
+    "ring",
+    "steeg",
+    "dreef",
+    "singel",
+    "alléen",
+    "allén",
+    "stræde",
+    "torv",
+    "torg",
+    "torget",
+    "svingen",
+    "bakken",
+    "backen",
+    "toppen",
+    "lia",
+    "veg",
+    "väg",
+    "vei",
+    "gate",
+    "tänav",
+    "puiestee",
+    "iela",
+    "gatvė",
+    "stien",
+    "tun",
+    "vangur",
+    "braut",
+    "straeti",
+    "stræti",
+    "stígur",
+    "polku",
+    "ranta",
+    "brücke",
 ];
 
 /// Kinds of street that are a word after the name and before the number: Wesselényi u. 94.
-const AFTER_NAME: &[&str] = &["u", "út", "utca", "rkp", "tér", "krt", "tee", "mnt", "pst", "str", "strasse", "straße", "platz", "allee", "weg", "gade", "vej", "gata"];
+const AFTER_NAME: &[&str] = &[
+    "u", "út", "utca", "rkp", "tér", "krt", "tee", "mnt", "pst", "str", "strasse", "straße", "platz", "allee", "weg", "gade", "vej", "gata",
+];
 
-const FLATS: &[&str] =
-    &["apt", "apartment", "suite", "ste", "unit", "floor", "flat", "apto", "piso", "apartamento", "depto", "dpto", "bldg", "building", "wohnung", "app"];
+const FLATS: &[&str] = &[
+    "apt",
+    "apartment",
+    "suite",
+    "ste",
+    "unit",
+    "floor",
+    "flat",
+    "apto",
+    "piso",
+    "apartamento",
+    "depto",
+    "dpto",
+    "bldg",
+    "building",
+    "wohnung",
+    "app",
+];
 
 const BOXES: &[&str] = &["postfach", "apartado", "casilla", "postbus", "bp", "postboks", "skrytka", "postilokero"];
 
 /// Words inside of a street's name that are not written with a capital.
-const LINKS: &[&str] =
-    &["de", "la", "las", "los", "du", "des", "del", "della", "delle", "dei", "di", "da", "do", "dos", "das", "el", "le", "les", "of", "the", "and", "e", "y", "l", "d", "von", "van", "der", "den", "zum", "am", "im"];
+const LINKS: &[&str] = &[
+    "de", "la", "las", "los", "du", "des", "del", "della", "delle", "dei", "di", "da", "do", "dos", "das", "el", "le", "les", "of", "the",
+    "and", "e", "y", "l", "d", "von", "van", "der", "den", "zum", "am", "im",
+];
 
 /// Words that no street is called: "12 items on the road".
 const ORDINARY: &[&str] = &[
-    "a", "an", "the", "of", "to", "in", "on", "at", "for", "from", "by", "with", "and", "or", "is", "are", "was", "per", "my", "your", "down", "up",
-    "off", "via", "any", "all", "more", "miles", "mile", "km", "blocks", "block", "hours", "hour", "minutes", "minute", "days", "day", "years",
-    "year", "people", "lanes", "new", "different", "other", "major", "meters", "metres", "feet", "percent", "million", "billion", "times", "x",
+    "a",
+    "an",
+    "the",
+    "of",
+    "to",
+    "in",
+    "on",
+    "at",
+    "for",
+    "from",
+    "by",
+    "with",
+    "and",
+    "or",
+    "is",
+    "are",
+    "was",
+    "per",
+    "my",
+    "your",
+    "down",
+    "up",
+    "off",
+    "via",
+    "any",
+    "all",
+    "more",
+    "miles",
+    "mile",
+    "km",
+    "blocks",
+    "block",
+    "hours",
+    "hour",
+    "minutes",
+    "minute",
+    "days",
+    "day",
+    "years",
+    "year",
+    "people",
+    "lanes",
+    "new",
+    "different",
+    "other",
+    "major",
+    "meters",
+    "metres",
+    "feet",
+    "percent",
+    "million",
+    "billion",
+    "times",
+    "x",
 ];
 
 /// Words that an address may come right after, where it is said that one comes.
-const LEADS: &[&str] = &["at", "on", "is", "to", "are", "in", "address", "adresse", "dirección", "direccion", "indirizzo", "endereço", "en", "with", "following"];
+const LEADS: &[&str] = &[
+    "at",
+    "on",
+    "is",
+    "to",
+    "are",
+    "in",
+    "address",
+    "adresse",
+    "dirección",
+    "direccion",
+    "indirizzo",
+    "endereço",
+    "en",
+    "with",
+    "following",
+];
 
 /// The address whose number this is, with what comes before and after it.
 pub(crate) fn find(text: Text<'_>, number: Range<usize>, context: &Context) -> Option<Range<usize>> {
-    if number.len() > 6 || !text.opens(number.start) {
+    let closes = text.closes(number.end) || text.byte(number.end).is_ascii_alphanumeric() || text.byte(number.end) == b'-';
+    if number.len() > 6 || !text.opens(number.start) || !closes {
         return None;
     }
     let core = post_box(text, &number)
@@ -86,7 +328,9 @@ fn line_after(text: Text<'_>, from: usize, most: usize) -> Vec<Range<usize>> {
     text.words_after(from, 80)
         .take(most)
         .take_while(|word| {
-            let joined = joins(text.slice(last..word.start)) && word.start > last;
+            // "2. Identify" is a list's item, "2  Prince" a table's row.
+            let between = text.slice(last..word.start);
+            let joined = if last == from { matches!(between, " " | "\u{A0}") } else { joins(between) };
             last = word.end;
             joined
         })
@@ -106,7 +350,7 @@ fn line_before(text: Text<'_>, at: usize, most: usize) -> Vec<Range<usize>> {
 }
 
 fn joins(between: &str) -> bool {
-    between.len() <= 3 && !between.contains(". .") && between.chars().all(|character| matches!(character, ' ' | '.' | '\'' | '’' | '-' | '\u{A0}'))
+    matches!(between, " " | "." | ". " | "'" | "’" | "-" | "\u{A0}")
 }
 
 fn is_one_of(word: &str, known: &[&str]) -> bool {
@@ -141,8 +385,12 @@ fn post_box(text: Text<'_>, number: &Range<usize>) -> Option<Range<usize>> {
         let second = after.next().filter(|word| has_box && is_number(text.slice(word.clone())));
         return second.map(|second| before[0].start..second.end);
     }
-    if number.len() == 5 && ["aa", "ae", "ap"].iter().any(|state| is(0, state)) && ["apo", "fpo", "dpo"].iter().any(|office| is(1, office)) {
-        let ship = text.words_before(before[1].start, 40).take(4).find(|word| matches!(text.slice(word.clone()), "USNS" | "USS" | "USCGC" | "USNV"));
+    if number.len() == 5 && ["aa", "ae", "ap"].iter().any(|state| is(0, state)) && ["apo", "fpo", "dpo"].iter().any(|office| is(1, office))
+    {
+        let ship = text
+            .words_before(before[1].start, 40)
+            .take(4)
+            .find(|word| matches!(text.slice(word.clone()), "USNS" | "USS" | "USCGC" | "USNV"));
         return Some(ship.map_or(before[1].start, |ship| ship.start)..number.end);
     }
     let is_box = is_one_of(word(0), BOXES) && is_capitalised(word(0)) || is(0, "postal") && (is(1, "caixa") || is(1, "boîte"));
@@ -155,11 +403,15 @@ fn street_after(text: Text<'_>, number: &Range<usize>) -> Option<Range<usize>> {
     let words = line_after(text, past_number(text, number.end), 6);
     let word = |place: usize| words.get(place).map_or("", |word| text.slice(word.clone()));
     let before = text.words_before(start, 16).next().map_or("", |word| text.slice(word));
-    if is_year(text.slice(number.clone())) && is_one_of(before, &["in", "since", "of", "from", "by", "until", "during", "and", "early", "late", "the", "to", "a"]) {
+    if is_year(text.slice(number.clone()))
+        && is_one_of(before, &["in", "since", "of", "from", "by", "until", "during", "and", "early", "late", "the", "to", "a"])
+    {
         return None;
     }
     if is_one_of(word(0), FOREIGN_STREETS) && word(0).len() > 1 {
-        let is_via = is_one_of(word(0), &["via", "place", "c", "passage", "plaza", "avenue", "boulevard"]) && !is_capitalised(word(0)) && !is_one_of(word(0), &["avenue", "boulevard"]);
+        let is_via = is_one_of(word(0), &["via", "place", "c", "passage", "plaza", "avenue", "boulevard"])
+            && !is_capitalised(word(0))
+            && !is_one_of(word(0), &["avenue", "boulevard"]);
         let name = name_length(text, &words[1..], true);
         if name > 0 && !is_via {
             return Some(start..words[name].end);
@@ -173,7 +425,8 @@ fn street_after(text: Text<'_>, number: &Range<usize>) -> Option<Range<usize>> {
     let fits = (0..kind).all(|place| {
         let word = word(place);
         let ordinal = word.bytes().next().is_some_and(|byte| byte.is_ascii_digit());
-        (is_capitalised(word) || ordinal || place > 0 && is_one_of(word, LINKS)) && !matches!(topic(word), Some(Topic::Phone | Topic::Thing))
+        (is_capitalised(word) || ordinal || place > 0 && is_one_of(word, LINKS))
+            && !matches!(topic(word), Some(Topic::Phone | Topic::Thing))
             || !capital && !is_capitalised(word) && !is_one_of(word, ORDINARY)
     });
     let most = if capital { 5 } else { 3 };
@@ -185,11 +438,15 @@ fn street_before(text: Text<'_>, number: &Range<usize>) -> Option<Range<usize>> 
     let words = line_before(text, number.start, 6);
     let word = |place: usize| words.get(place).map_or("", |word| text.slice(word.clone()));
     let end = past_number(text, number.end);
-    if number.len() > 5 || words.is_empty() || is_year(text.slice(number.clone())) && !is_one_of(word(0), AFTER_NAME) && !has_ending(word(0)) {
+    if number.len() > 5
+        || words.is_empty()
+        || is_year(text.slice(number.clone())) && !is_one_of(word(0), AFTER_NAME) && !has_ending(word(0))
+    {
         return None;
     }
     if has_ending(word(0)) && is_capitalised(word(0)) {
-        let more = (1..3).take_while(|&place| is_capitalised(word(place)) && !is_sentence_start(text, &words[place])).count();
+        let more =
+            (1..3).take_while(|&place| is_capitalised(word(place)) && (place == 1 || !is_sentence_start(text, &words[place]))).count();
         // The word itself is the street; before "Strasse" alone there is its name.
         let more = if word(0).chars().count() <= 7 { more } else { 0 };
         return Some(words[more].start..end);
@@ -201,7 +458,8 @@ fn street_before(text: Text<'_>, number: &Range<usize>) -> Option<Range<usize>> 
         }
     }
     let kind = (1..words.len()).find(|&place| is_one_of(word(place), FOREIGN_STREETS))?;
-    let named = (0..kind).all(|place| is_capitalised(word(place)) || is_one_of(word(place), LINKS)) && (0..kind).any(|place| is_capitalised(word(place)));
+    let named = (0..kind).all(|place| is_capitalised(word(place)) || is_one_of(word(place), LINKS))
+        && (0..kind).any(|place| is_capitalised(word(place)));
     let is_kind = is_capitalised(word(kind)) || is_one_of(word(kind), &["rue", "calle", "avenida", "rua", "ul", "ulica", "viale", "λ"]);
     (named && is_kind && (word(kind).len() > 1)).then(|| words[kind].start..end)
 }
@@ -227,22 +485,27 @@ fn is_sentence_start(text: Text<'_>, word: &Range<usize>) -> bool {
 fn with_flat(text: Text<'_>, number: &Range<usize>) -> Option<Range<usize>> {
     let flat_end = flat(text, number.end)?;
     let words = line_before(text, number.start, 5);
-    let name = words.iter().take_while(|word| is_capitalised(text.slice((*word).clone())) || is_one_of(text.slice((*word).clone()), LINKS)).count();
+    let name = words
+        .iter()
+        .take_while(|word| is_capitalised(text.slice((*word).clone())) || is_one_of(text.slice((*word).clone()), LINKS))
+        .count();
     let capital = words[..name].iter().rposition(|word| is_capitalised(text.slice(word.clone())))?;
     Some(words[capital].start..flat_end)
 }
 
 /// A street that nothing names where the words before say that an address comes: lives on Steinfelden 73.
 fn after_lead(text: Text<'_>, number: &Range<usize>, context: &Context) -> Option<Range<usize>> {
-    let says_so = context.has(Topic::Address) && !context.has(Topic::Postcode) && !is_year(text.slice(number.clone()));
+    let says_so = context.has(Topic::Address) && !is_year(text.slice(number.clone()));
     if !says_so {
         return None;
     }
     let leads = |at: usize| {
         let before = text.slice(0..at).trim_end();
-        before.ends_with(':') || text.words_before(at, 24).find(|word| !is_number(text.slice(word.clone()))).is_some_and(|word| {
-            is_one_of(text.slice(word.clone()), LEADS) && text.slice(word.end..at).chars().all(|character| character.is_ascii_digit() || character == ' ' || character == ':')
-        })
+        before.ends_with(':')
+            || text.words_before(at, 24).find(|word| !is_number(text.slice(word.clone()))).is_some_and(|word| {
+                is_one_of(text.slice(word.clone()), LEADS)
+                    && text.slice(word.end..at).chars().all(|character| character.is_ascii_digit() || character == ' ' || character == ':')
+            })
     };
     let end = past_number(text, number.end);
     let before = line_before(text, number.start, 4);
@@ -263,7 +526,9 @@ fn is_name(text: Text<'_>, word: &Range<usize>) -> bool {
 fn is_month(word: &str) -> bool {
     const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
     let lower = Lower::of(word);
-    MONTHS.iter().any(|month| lower.text().starts_with(month)) && word.len() <= 9 && (word.len() <= 4 || word.ends_with('y') || word.ends_with("er") || matches!(lower.text(), "march" | "april" | "august"))
+    MONTHS.iter().any(|month| lower.text().starts_with(month))
+        && word.len() <= 9
+        && (word.len() <= 4 || word.ends_with('y') || word.ends_with("er") || matches!(lower.text(), "march" | "april" | "august"))
 }
 
 /// How many of the words are a street's name: with capitals, small ones only as links between. After "rue" and its like
@@ -291,7 +556,9 @@ fn flat_alone(text: Text<'_>, number: &Range<usize>) -> Option<Range<usize>> {
     let name = text.slice(word.clone());
     let before = text.slice(0..word.start).trim_end_matches(' ');
     let starts = before.is_empty() || before.ends_with(['\n', ',', '?']) || before.ends_with(|character: char| character.is_ascii_digit());
-    let is_flat = name.eq_ignore_ascii_case("apt") || matches!(name, "Suite" | "Ste" | "Apartment") && number.len() >= 2 && starts || name == "Suite" && number.len() == 3;
+    let is_flat = name.eq_ignore_ascii_case("apt")
+        || matches!(name, "Suite" | "Ste" | "Apartment") && number.len() >= 2 && starts
+        || name == "Suite" && number.len() == 3;
     is_flat.then(|| word.start..number.end)
 }
 
@@ -331,9 +598,11 @@ fn rest_of_address(text: Text<'_>, from: usize) -> usize {
     let mut last = end;
     for word in text.words_after(end, 90).take(9) {
         let between = text.slice(last..word.start);
-        let goes_on = between.chars().all(|character| matches!(character, ' ' | ',' | '\n' | '(' | ')' | '-' | '\'' | '.' | '\u{A0}'))
-            && between.matches('\n').count() <= 2
-            && !between.contains(". ");
+        let goes_on =
+            between.chars().all(|character| matches!(character, ' ' | ',' | '\n' | '\r' | '(' | ')' | '-' | '\'' | '.' | '\u{A0}'))
+                && !between.contains("   ")
+                && between.matches('\n').count() <= 2
+                && !between.contains(". ");
         let name = text.slice(word.clone());
         if !goes_on || topic(name).is_some() {
             return end;
@@ -365,13 +634,22 @@ fn is_british(text: Text<'_>, word: &Range<usize>) -> bool {
 
 /// A postcode right after a word for it.
 pub(crate) fn postcode(text: Text<'_>, word: &Range<usize>, context: &Context) -> Option<Range<usize>> {
-    if !context.is(Topic::Postcode) || !text.opens(word.start) {
+    if !context.has(Topic::Postcode) || !text.opens(word.start) {
         return None;
     }
-    let between = text.words_before(word.start, 20).next().map_or("", |near| text.slice(near.end..word.start));
-    let near = text.words_before(word.start, 24).take(3).any(|near| {
-        let near = text.slice(near);
-        topic(near) == Some(Topic::Postcode) || near.eq_ignore_ascii_case("code")
+    // "zip code is 12345": nothing but these words may stand between.
+    let mut next = word.start;
+    let near = text.words_before(word.start, 32).take(4).find_map(|near| {
+        let between = text.slice(near.end..next);
+        let joins = between.len() <= 6 && !between.contains(['/', '\\', '\n', ',', '_']);
+        next = near.start;
+        let name = text.slice(near);
+        match (joins, topic(name)) {
+            (false, _) => Some(false),
+            (_, Some(Topic::Postcode)) => Some(true),
+            _ if is_one_of(name, &["code", "codes", "is", "was", "es", "ist", "number", "no", "my", "to"]) => None,
+            _ => Some(false),
+        }
     });
     let end = text.run(word.start, |byte| byte.is_ascii_alphanumeric() || byte == b'-');
     let second = end + 1..text.run(end + 1, |byte| byte.is_ascii_alphanumeric());
@@ -379,5 +657,5 @@ pub(crate) fn postcode(text: Text<'_>, word: &Range<usize>, context: &Context) -
         && matches!(second.len(), 2 | 3)
         && text.slice(second.clone()).bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
     let end = if has_second { second.end } else { end };
-    (near && !between.contains('\n') && (3..=10).contains(&(end - word.start)) && text.closes(end)).then_some(word.start..end)
+    (near == Some(true) && (3..=10).contains(&(end - word.start)) && text.closes(end)).then_some(word.start..end)
 }

@@ -54,7 +54,8 @@ pub(crate) fn account(text: Text<'_>, number: &Number, context: &Context) -> Opt
         // "Sort code 12-34-56" has six; a balance or a year has fewer than seven in one piece.
         let fits = if groups == 1 { (7..=20).contains(&digits.len()) } else { (6..=22).contains(&digits.len()) };
         let is_routing = digits.len() == 9 && weighted(&digits, &[3, 7, 1, 3, 7, 1, 3, 7, 1]).is_multiple_of(10);
-        let is_named = is_routing || !text.words_before(number.start(), 12).next().is_some_and(|word| text.slice(word).eq_ignore_ascii_case("bank"));
+        let is_named =
+            is_routing || !text.words_before(number.start(), 12).next().is_some_and(|word| text.slice(word).eq_ignore_ascii_case("bank"));
         (is_one && fits && is_named && text.closes(end)).then(|| number.start()..end)
     })
 }

@@ -9,9 +9,12 @@ use crate::text::{Lower, Text};
 /// The first three letters that the months begin with in English, German, Spanish, French, Italian, Portuguese, Dutch
 /// and the Nordic languages.
 const MONTHS: &[&str] = &[
-    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec", "mai", "mär", "mä", "okt", "dez", "ene", "abr", "ago",
-    "dic", "fév", "fev", "avr", "jui", "aoû", "déc", "gen", "mag", "giu", "lug", "set", "ott", "out", "mei", "maj", "mrt", "des",
+    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec", "mai", "mär", "mä", "okt", "dez", "ene", "abr",
+    "ago", "dic", "fév", "fev", "avr", "jui", "aoû", "déc", "gen", "mag", "giu", "lug", "set", "ott", "out", "mei", "maj", "mrt", "des",
 ];
+
+const ENGLISH: &[&str] =
+    &["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"];
 
 /// The date that begins, or whose day stands, at a digit.
 pub(crate) fn find(text: Text<'_>, number: &Number, context: &Context) -> Option<Range<usize>> {
@@ -33,15 +36,20 @@ pub(crate) fn find(text: Text<'_>, number: &Number, context: &Context) -> Option
         let word = text.words_after(from, 12).find(|word| !matches!(text.slice(word.clone()), "de" | "of" | "del"))?;
         is_year(text.slice(word.clone())).then_some(word.end)
     };
+    // A day and a month without a year only in English, where the months' names are not other words.
+    let dated = |start: usize, month: &str, end: usize, from: usize| match year_after(from) {
+        Some(year) => Some(start..year),
+        None => ENGLISH.iter().any(|known| month.eq_ignore_ascii_case(known)).then_some(start..end),
+    };
+    let ordinal = text.run(number.end(0), |byte| byte.is_ascii_alphabetic());
     // "March 12, 1985": the month comes first.
     if let Some(month) = text.words_before(number.start(), 16).next().filter(|word| is_month(text.slice(word.clone()))) {
-        let from = text.run(number.end(0), |byte| byte.is_ascii_alphabetic());
-        return Some(month.start..year_after(from).unwrap_or(number.end(0)));
+        return dated(month.start, text.slice(month.clone()), number.end(0), ordinal);
     }
     // "12th of March, 1985", "12 de marzo de 1985", "12. März 1985".
-    let ordinal = text.run(number.end(0), |byte| byte.is_ascii_alphabetic());
     let month = text.words_after(ordinal, 20).find(|word| !matches!(text.slice(word.clone()), "de" | "of"))?;
-    is_month(text.slice(month.clone())).then(|| number.start()..year_after(month.end).unwrap_or(month.end))
+    let name = text.slice(month.clone());
+    if is_month(name) { dated(number.start(), name, month.end, month.end) } else { None }
 }
 
 fn is_month(word: &str) -> bool {

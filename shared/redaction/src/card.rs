@@ -41,7 +41,9 @@ fn is_grouped_like_a_card(text: Text<'_>, number: &Number, groups: usize) -> boo
 /// Article and device numbers have a check digit too; the word before them says so.
 fn is_product_code(text: Text<'_>, number: &Number) -> bool {
     text.words_before(number.start(), 24).take(2).any(|word| {
-        ["upc", "ean", "isbn", "gtin", "imei", "sku", "asin", "tracking"].iter().any(|code| text.slice(word.clone()).eq_ignore_ascii_case(code))
+        ["upc", "ean", "isbn", "gtin", "imei", "sku", "asin", "tracking"]
+            .iter()
+            .any(|code| text.slice(word.clone()).eq_ignore_ascii_case(code))
     })
 }
 
@@ -64,7 +66,7 @@ fn is_issued(digits: &[u8]) -> bool {
         30 if (300..=305).contains(&three) || four == 3095 => (14..=19).contains(&length),
         36 | 38 | 39 => (14..=19).contains(&length),
         // JCB, and its older numbers.
-        35 => (3528..=3589).contains(&four) && (16..=19).contains(&length),
+        35 => (16..=19).contains(&length),
         21 | 18 => matches!(four, 2131 | 1800) && length == 15,
         // Discover, UnionPay, RuPay, Hipercard, Elo and Maestro share these.
         60 | 62 | 64 | 65 => (16..=19).contains(&length) || length == 12 && four == 6220,

@@ -26,6 +26,8 @@ mod phone;
 mod placeholder;
 mod scan;
 mod secret;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::borrow::Cow;

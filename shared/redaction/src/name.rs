@@ -34,7 +34,24 @@ pub(crate) fn after(text: Text<'_>, word: &Range<usize>) -> Option<Range<usize>>
 }
 
 fn is_title(word: &str) -> bool {
-    matches!(word, "Mr" | "Mrs" | "Ms" | "Dr" | "Prof" | "mr" | "mrs" | "Herr" | "Frau" | "Mme" | "Sr" | "Sra" | "Señor" | "Señora" | "Signor" | "Signora")
+    matches!(
+        word,
+        "Mr" | "Mrs"
+            | "Ms"
+            | "Dr"
+            | "Prof"
+            | "mr"
+            | "mrs"
+            | "Herr"
+            | "Frau"
+            | "Mme"
+            | "Sr"
+            | "Sra"
+            | "Señor"
+            | "Señora"
+            | "Signor"
+            | "Signora"
+    )
 }
 
 /// Words with capitals from a place on.
@@ -46,7 +63,12 @@ fn name_at(text: Text<'_>, from: usize, most: usize) -> Option<Range<usize>> {
         // After an initial there is a point; after a name it ends the sentence.
         let initial = between != ". " || text.slice(from..end).chars().rev().take_while(|character| is_word(*character)).count() == 1;
         let name = text.slice(word.clone());
-        if !joins || !initial || !is_capitalised(name) || crate::context::topic(name).is_some() || name.bytes().any(|byte| byte.is_ascii_digit()) {
+        if !joins
+            || !initial
+            || !is_capitalised(name)
+            || crate::context::topic(name).is_some()
+            || name.bytes().any(|byte| byte.is_ascii_digit())
+        {
             break;
         }
         end = word.end;
@@ -57,8 +79,19 @@ fn name_at(text: Text<'_>, from: usize, most: usize) -> Option<Range<usize>> {
 /// The value of a field for a name: `"last_name": "Li"`, `Surname: Li`.
 pub(crate) fn field(text: Text<'_>, key: &str, value: &Range<usize>, quoted: bool) -> Option<Range<usize>> {
     const KEYS: [&str; 13] = [
-        "firstname", "lastname", "fullname", "surname", "middlename", "maidenname", "patientname", "customername", "passengername",
-        "cardholdername", "accountholder", "cardholder", "givenname",
+        "firstname",
+        "lastname",
+        "fullname",
+        "surname",
+        "middlename",
+        "maidenname",
+        "patientname",
+        "customername",
+        "passengername",
+        "cardholdername",
+        "accountholder",
+        "cardholder",
+        "givenname",
     ];
     let is_key = KEYS.iter().any(|known| key.ends_with(known)) || key == "familyname";
     if !is_key {
@@ -66,8 +99,10 @@ pub(crate) fn field(text: Text<'_>, key: &str, value: &Range<usize>, quoted: boo
     }
     if quoted {
         let name = text.slice(value.clone());
-        let fits = (2..=60).contains(&name.len()) && name.chars().all(|character| is_word(character) || matches!(character, ' ' | '.' | '-' | '\'' | '’'));
-        return (fits && !name.bytes().any(|byte| byte.is_ascii_digit()) && !matches!(name, "null" | "string" | "None")).then(|| value.clone());
+        let fits = (2..=60).contains(&name.len())
+            && name.chars().all(|character| is_word(character) || matches!(character, ' ' | '.' | '-' | '\'' | '’'));
+        return (fits && !name.bytes().any(|byte| byte.is_ascii_digit()) && !matches!(name, "null" | "string" | "None"))
+            .then(|| value.clone());
     }
     name_at(text, value.start, 4)
 }

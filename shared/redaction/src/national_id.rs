@@ -28,7 +28,9 @@ pub(crate) fn find(text: Text<'_>, number: &Number, context: &Context) -> Option
             [3, 3, 3, 2] => number.gap(text, 1) == "." && number.gap(text, 2) == "-" && separator == "." && is_cpf(&digits),
             [2, 3, 3, 4, 2] => separator == "." && number.gap(text, 2) == "/" && number.gap(text, 3) == "-" && is_cnpj(&digits),
             // India: Aadhaar.
-            [4, 4, 4] => spaced && digits[0] > 1 && !context.is_thing() && verhoeff(&digits),
+            [4, 4, 4] => {
+                spaced && digits[0] > 1 && number.count() == 3 && !context.is_thing() && !goes_before(text, start) && verhoeff(&digits)
+            }
             // Germany: Steuer-ID.
             [2, 3, 3, 3] => spaced && is_steuer_id(&digits),
             // France: numéro d'inscription au répertoire.
@@ -53,6 +55,11 @@ pub(crate) fn find(text: Text<'_>, number: &Number, context: &Context) -> Option
     };
     let found = (1..=number.count()).rev().find_map(is_one).or_else(|| with_letter(text, number, named));
     found.filter(|found| text.opens(found.start)).or_else(|| named.then(|| beside_its_name(text, number)).flatten())
+}
+
+/// Whether another number stands right before.
+fn goes_before(text: Text<'_>, start: usize) -> bool {
+    text.slice(0..start).strip_suffix(' ').is_some_and(|before| before.ends_with(|character: char| character.is_ascii_digit()))
 }
 
 /// Any number right after the name of one.
@@ -85,10 +92,14 @@ fn with_letter(text: Text<'_>, number: &Number, named: bool) -> Option<Range<usi
         (7 | 8, b'-') => {
             let check = text.byte(end + 1).to_ascii_uppercase();
             let is_dni = first.len() == 8 && check.is_ascii_alphabetic() && check == dni_letter(&first);
-            let is_one = is_dni || named && (check.is_ascii_digit() || check == b'K');
+            // Chile's other name for it is an English word, so the check digit has to be right.
+            let is_run = || text.words_before(number.start(), 24).take(3).any(|word| text.slice(word).eq_ignore_ascii_case("run"));
+            let is_one = is_dni || named && (check.is_ascii_digit() || check == b'K') || is_run() && is_rut(&first, check);
             (is_one && text.closes(end + 2)).then(|| number.start()..end + 2)
         }
-        (8, letter) if letter.is_ascii_uppercase() => (letter == dni_letter(&first) && text.closes(end + 1)).then(|| number.start()..end + 1),
+        (8, letter) if letter.is_ascii_uppercase() => {
+            (letter == dni_letter(&first) && text.closes(end + 1)).then(|| number.start()..end + 1)
+        }
         (17, b'X' | b'x') => (is_chinese(&first, 10) && text.closes(end + 1)).then(|| number.start()..end + 1),
         _ => None,
     }
@@ -141,7 +152,8 @@ pub(crate) fn coded(text: Text<'_>, word: &Range<usize>, context: &Context) -> O
 /// A passport's or a driver's licence's number, right after a word for it.
 pub(crate) fn document(text: Text<'_>, word: &Range<usize>, context: &Context) -> Option<(Range<usize>, Kind)> {
     let is_code = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'*');
-    let licence = context.has(Topic::Licence) && context.has(Topic::Driver) || context.has(Topic::Licence) && has_word(text, word.start, "führerschein");
+    let licence = context.has(Topic::Licence) && context.has(Topic::Driver)
+        || context.has(Topic::Licence) && has_word(text, word.start, "führerschein");
     let kind = match (context.is(Topic::Passport), licence) {
         (true, _) => Kind::Passport,
         (_, true) => Kind::DriverLicence,
@@ -179,6 +191,12 @@ fn nino(text: Text<'_>, start: usize, named: bool) -> Option<Range<usize>> {
         && digits.iter().all(u8::is_ascii_digit)
         && matches!(suffix, b'A'..=b'D');
     (is_one && (is_upper || named) && text.closes(at)).then_some(start..at)
+}
+
+/// The same, from the first of its pairs of digits: AB 12 34 56 C.
+pub(crate) fn grouped_nino(text: Text<'_>, start: usize) -> Option<Range<usize>> {
+    let letters = start.checked_sub(3).filter(|_| text.byte(start - 1) == b' ')?;
+    (text.text.is_char_boundary(letters) && text.opens(letters)).then(|| nino(text, letters, false)).flatten()
 }
 
 /// Finland's henkilötunnus: DDMMYY, a sign for the century, three digits and a check character.
@@ -321,12 +339,15 @@ fn is_codice_fiscale(code: &[u8]) -> bool {
     const ODD: [u32; 26] = [1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23];
     let is_letter = |place: usize| matches!(place, 0..=5 | 8 | 11 | 15);
     // Where two persons would have the same code, letters stand for digits.
-    let fits = |place: usize, byte: u8| if is_letter(place) { byte.is_ascii_uppercase() } else { byte.is_ascii_digit() || b"LMNPQRSTUV".contains(&byte) };
+    let fits = |place: usize, byte: u8| {
+        if is_letter(place) { byte.is_ascii_uppercase() } else { byte.is_ascii_digit() || b"LMNPQRSTUV".contains(&byte) }
+    };
     if !code.iter().enumerate().all(|(place, byte)| fits(place, *byte)) || !b"ABCDEHLMPRST".contains(&code[8]) {
         return false;
     }
     let value = |byte: u8| u32::from(if byte.is_ascii_digit() { byte - b'0' } else { byte - b'A' });
-    let sum: u32 = code[..15].iter().enumerate().map(|(place, byte)| if place % 2 == 0 { ODD[value(*byte) as usize] } else { value(*byte) }).sum();
+    let sum: u32 =
+        code[..15].iter().enumerate().map(|(place, byte)| if place % 2 == 0 { ODD[value(*byte) as usize] } else { value(*byte) }).sum();
     sum % 26 == value(code[15])
 }
 

@@ -35,7 +35,8 @@ pub(crate) fn ipv4(text: Text<'_>, start: usize, context: &Context) -> Option<Ra
 }
 
 fn is_version(text: Text<'_>, start: usize, context: &Context) -> bool {
-    context.is(Topic::Version) && text.words_before(start, 32).take(3).any(|word| crate::context::topic(text.slice(word)) == Some(Topic::Version))
+    context.is(Topic::Version)
+        && text.words_before(start, 32).take(3).any(|word| crate::context::topic(text.slice(word)) == Some(Topic::Version))
 }
 
 /// The IPv6 address around a colon.
@@ -45,9 +46,12 @@ pub(crate) fn ipv6(text: Text<'_>, colon: usize) -> Option<Range<usize>> {
     let bytes = text.bytes();
     let back = bytes[..colon].iter().rev().take(46).take_while(|byte| is_part(**byte)).count();
     let start = colon - back;
-    let end = text.run(colon, is_part).min(start + 46);
-    let end = if matches!(text.byte(end - 1), b'.') || text.byte(end - 1) == b':' && text.byte(end - 2) != b':' { end - 1 } else { end };
-    let candidate = text.slice(start..end);
+    let forward = bytes[colon..].iter().take(46).take_while(|byte| is_part(**byte)).count();
+    let candidate = text.slice(start..colon + forward);
+    // A point or a colon after it belongs to the sentence.
+    let candidate = candidate.strip_suffix('.').unwrap_or(candidate);
+    let candidate = if candidate.ends_with("::") { candidate } else { candidate.strip_suffix(':').unwrap_or(candidate) };
+    let end = start + candidate.len();
     let groups = candidate.split(':').filter(|group| !group.is_empty()).count();
     if candidate.len() < 5 || groups < 2 || !candidate.contains("::") && groups < 7 {
         return None;
@@ -75,7 +79,8 @@ pub(crate) fn mac(text: Text<'_>, sign: usize) -> Option<Range<usize>> {
 pub(crate) fn credential(text: Text<'_>, colon: usize) -> Option<Range<usize>> {
     let start = colon + 3;
     // A password may have an `@` in it; the host begins after the last.
-    let end = text.run(start, |byte| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'?' | b'#' | b'"' | b'\'' | b'<' | b'>' | b'`' | b','));
+    let end =
+        text.run(start, |byte| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'?' | b'#' | b'"' | b'\'' | b'<' | b'>' | b'`' | b','));
     let at = start + text.slice(start..end).rfind('@')?;
     let user = text.slice(start..at);
     let is_template = user.contains(['{', '<', '$', '[']);

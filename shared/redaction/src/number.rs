@@ -123,9 +123,8 @@ impl Number {
 
 /// Where the next group of the same number begins, if one does.
 fn gap(text: Text<'_>, end: usize) -> Option<usize> {
-    const GAPS: [&[u8]; 14] = [
-        b" ", b"-", b".", b"/", b") ", b")", b" (", b"(", b")-", b" - ", b". ", b"\xC2\xA0", b"\xE2\x80\x91", b"\xE2\x80\x93",
-    ];
+    const GAPS: [&[u8]; 14] =
+        [b" ", b"-", b".", b"/", b") ", b")", b" (", b"(", b")-", b" - ", b". ", b"\xC2\xA0", b"\xE2\x80\x91", b"\xE2\x80\x93"];
     let rest = text.bytes().get(end..)?;
     let is_digit = |at: usize| rest.get(at).is_some_and(u8::is_ascii_digit);
     GAPS.iter().find(|gap| rest.starts_with(gap) && is_digit(gap.len())).map(|gap| end + gap.len())

@@ -19,7 +19,9 @@ pub(crate) fn find(text: Text<'_>, number: &Number, context: &Context) -> Option
         let end = with_extension(text, end).or_else(|| text.closes(end).then_some(end))?;
         (is_gapped_like_a_phone(text, number, groups) && is_phone(text, number, groups, form, context, end)).then_some(end)
     })?;
-    Some(start..end)
+    // "(950123456)": the parenthesis is around the number, not in it.
+    let is_around = form == Form::Parenthesis && !text.slice(start..end).contains(')');
+    Some(if is_around { number.start() } else { start }..end)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -61,7 +63,8 @@ fn is_phone(text: Text<'_>, number: &Number, groups: usize, form: Form, context:
         Form::Parenthesis if closes_parenthesis => {
             let year = widths[0] == 4 && matches!((first, second), (1, 9) | (2, 0));
             let known = context.is(Topic::Phone) || names_line(text, end);
-            return (2..=5).contains(&widths[0]) && (8..=12).contains(&length) && !year && widths[1] >= 2 && !context.is_thing() || known && length >= 7;
+            return (2..=5).contains(&widths[0]) && (8..=12).contains(&length) && !year && widths[1] >= 2 && !context.is_thing()
+                || known && length >= 7;
         }
         _ => {}
     }

@@ -10,8 +10,37 @@ use crate::{Kind, Span, address, bank, birth, card, email, name, national_id, ne
 
 /// Words after which a value may come.
 const ANNOUNCING: &[&str] = &[
-    "mr", "mrs", "ms", "dr", "prof", "herr", "frau", "mme", "sr", "sra", "señor", "señora", "signor", "signora", "name", "nombre", "nome", "llamo", "chiamo",
-    "chamo", "appelle", "heiße", "heisse", "bearer", "password", "passwort", "passphrase", "contraseña", "passcode", "passwd", "senha",
+    "mr",
+    "mrs",
+    "ms",
+    "dr",
+    "prof",
+    "herr",
+    "frau",
+    "mme",
+    "sr",
+    "sra",
+    "señor",
+    "señora",
+    "signor",
+    "signora",
+    "name",
+    "nombre",
+    "nome",
+    "llamo",
+    "chiamo",
+    "chamo",
+    "appelle",
+    "heiße",
+    "heisse",
+    "bearer",
+    "password",
+    "passwort",
+    "passphrase",
+    "contraseña",
+    "passcode",
+    "passwd",
+    "senha",
 ];
 
 /// For each first letter, which lengths the words above have that begin with it.
@@ -90,12 +119,11 @@ fn sign(text: Text<'_>, at: usize, byte: u8, found: &mut Vec<Span>) -> usize {
             let key = if is_line { secret::private_key(text, at) } else { None };
             push(found, key, Kind::Secret).or_else(|| push(found, network::mac(text, at), Kind::Mac))
         }
-        b':' if text.slice(at..at + 3) == "://" => push(found, network::credential(text, at), Kind::UrlCredential),
+        b':' if text.slice(at..at + 3) == "://" => push(found, network::credential(text, at), Kind::UrlCredential).map(|end| end + 1),
         b':' | b'=' => {
             let near_hex = byte == b':' && text.byte(at + 1).is_ascii_hexdigit() || text.byte(at + 1) == b':';
-            let network = near_hex.then(|| {
-                push(found, network::mac(text, at), Kind::Mac).or_else(|| push(found, network::ipv6(text, at), Kind::Ip))
-            });
+            let network =
+                near_hex.then(|| push(found, network::mac(text, at), Kind::Mac).or_else(|| push(found, network::ipv6(text, at), Kind::Ip)));
             network.flatten().or_else(|| {
                 let (range, kind) = secret::field(text, at)?;
                 push(found, Some(range), kind)
@@ -113,7 +141,7 @@ fn announcing(text: Text<'_>, word: &Range<usize>, found: &mut Vec<Span>) -> usi
     }
     let lower = Lower::of(text.slice(word.clone()));
     if !ANNOUNCING.contains(&lower.text()) {
-        return word.end;
+        return push(found, secret::token(text, word), Kind::Secret).unwrap_or(word.end);
     }
     push(found, secret::bearer(text, word).or_else(|| secret::said(text, word)), Kind::Secret)
         .or_else(|| push(found, name::after(text, word), Kind::PersonName))
@@ -149,10 +177,11 @@ fn with_digits(text: Text<'_>, word: &Range<usize>, classes: u8, found: &mut Vec
     let is_number = digits_end == word.end;
     let only_if = |is_so: bool, find: &dyn Fn() -> Option<Range<usize>>| if is_so { find() } else { None };
     let long = number.length(number.count()) >= 6;
-    push(only_if(opens && long, &|| card::find(text, &number, &context)), Kind::Card)
+    push(only_if(opens && long && text.before(start) != Some('+'), &|| card::find(text, &number, &context)), Kind::Card)
         .or_else(|| push(only_if(opens, &|| birth::find(text, &number, &context)), Kind::BirthDate))
         .or_else(|| push(network::ipv4(text, start, &context), Kind::Ip))
         .or_else(|| push(only_if(opens && digits_end - start == 6, &|| national_id::finnish(text, start)), Kind::NationalId))
+        .or_else(|| push(only_if(word.len() == 2, &|| national_id::grouped_nino(text, start)), Kind::NationalId))
         .or_else(|| push(only_if(long, &|| national_id::find(text, &number, &context)), Kind::NationalId))
         .or_else(|| push(only_if(classes & LETTER != 0, &|| national_id::coded(text, word, &context)), Kind::NationalId))
         .or_else(|| document(text, word, &context, &mut push))

@@ -11,27 +11,118 @@ use crate::text::{Text, is_word};
 /// What tokens begin with, and the fewest characters that follow.
 const PREFIXES: &[(&str, usize)] = &[
     // AWS: access key ids, Bedrock API keys.
-    ("AKIA", 16), ("ASIA", 16), ("ABIA", 16), ("ACCA", 16), ("A3T", 17), ("ABSK", 80), ("bedrock-api-key-", 20),
+    ("AKIA", 16),
+    ("ASIA", 16),
+    ("ABIA", 16),
+    ("ACCA", 16),
+    ("A3T", 17),
+    ("ABSK", 80),
+    ("bedrock-api-key-", 20),
     // AWS: the first bytes of session tokens.
-    ("FwoGZXIvYXdz", 40), ("IQoJb3JpZ2lu", 40), ("FQoGZXIvYXdz", 40),
+    ("FwoGZXIvYXdz", 40),
+    ("IQoJb3JpZ2lu", 40),
+    ("FQoGZXIvYXdz", 40),
     // GitHub, GitLab.
-    ("ghp_", 30), ("gho_", 30), ("ghu_", 30), ("ghs_", 30), ("ghr_", 30), ("github_pat_", 30),
-    ("glpat-", 20), ("gldt-", 20), ("glrt-", 20), ("glptt-", 20), ("glcbt-", 20), ("gloas-", 20), ("glsoat-", 20), ("glagent-", 20),
-    ("glft-", 20), ("glimt-", 20), ("GR1348941", 20),
+    ("ghp_", 30),
+    ("gho_", 30),
+    ("ghu_", 30),
+    ("ghs_", 30),
+    ("ghr_", 30),
+    ("github_pat_", 30),
+    ("glpat-", 20),
+    ("gldt-", 20),
+    ("glrt-", 20),
+    ("glptt-", 20),
+    ("glcbt-", 20),
+    ("gloas-", 20),
+    ("glsoat-", 20),
+    ("glagent-", 20),
+    ("glft-", 20),
+    ("glimt-", 20),
+    ("GR1348941", 20),
     // Slack, Stripe.
-    ("xoxb-", 10), ("xoxp-", 10), ("xoxa-", 10), ("xoxr-", 10), ("xoxs-", 10), ("xoxe-", 10), ("xoxo-", 10), ("xapp-", 10), ("xoxe.xox", 10),
-    ("sk_live_", 10), ("sk_test_", 10), ("rk_live_", 10), ("rk_test_", 10), ("sk_prod_", 10), ("rk_prod_", 10), ("whsec_", 16),
+    ("xoxb-", 10),
+    ("xoxp-", 10),
+    ("xoxa-", 10),
+    ("xoxr-", 10),
+    ("xoxs-", 10),
+    ("xoxe-", 10),
+    ("xoxo-", 10),
+    ("xapp-", 10),
+    ("xoxe.xox", 10),
+    ("sk_live_", 10),
+    ("sk_test_", 10),
+    ("rk_live_", 10),
+    ("rk_test_", 10),
+    ("sk_prod_", 10),
+    ("rk_prod_", 10),
+    ("whsec_", 16),
     // Google.
-    ("AIza", 35), ("ya29.", 20), ("GOCSPX-", 20), ("1//0", 30),
+    ("AIza", 35),
+    ("ya29.", 20),
+    ("GOCSPX-", 20),
+    ("1//0", 30),
     // Models: OpenAI, Anthropic and those that write theirs alike.
-    ("sk-ant-", 20), ("sk-proj-", 20), ("sk-svcacct-", 20), ("sk-admin-", 20), ("sk-or-", 20), ("sk-", 20), ("hf_", 30), ("pplx-", 30),
-    ("gsk_", 30), ("r8_", 30), ("xai-", 30), ("nvapi-", 30), ("tvly-", 20), ("lsv2_", 30), ("api_org_", 30), ("pcsk_", 30), ("pa-", 40),
+    ("sk-ant-", 20),
+    ("sk-proj-", 20),
+    ("sk-svcacct-", 20),
+    ("sk-admin-", 20),
+    ("sk-or-", 20),
+    ("sk-", 20),
+    ("hf_", 30),
+    ("pplx-", 30),
+    ("gsk_", 30),
+    ("r8_", 30),
+    ("xai-", 30),
+    ("nvapi-", 30),
+    ("tvly-", 20),
+    ("lsv2_", 30),
+    ("api_org_", 30),
+    ("pcsk_", 30),
+    ("pa-", 40),
     // Others that are seen often.
-    ("npm_", 36), ("pypi-AgE", 30), ("SG.", 40), ("shpat_", 32), ("shpca_", 32), ("shppa_", 32), ("shpss_", 32), ("dop_v1_", 40), ("doo_v1_", 40),
-    ("dor_v1_", 40), ("dapi", 32), ("dckr_pat_", 20), ("hvs.", 24), ("hvb.", 30), ("PMAK-", 40), ("rubygems_", 48), ("glsa_", 30), ("glc_", 32),
-    ("sntrys_", 30), ("sntryu_", 40), ("lin_api_", 30), ("ntn_", 30), ("figd_", 30), ("pul-", 40), ("dp.pt.", 40), ("sbp_", 40), ("sq0atp-", 22),
-    ("sq0csp-", 30), ("EAAA", 50), ("AGE-SECRET-KEY-", 40), ("key-", 32), ("SK", 32), ("AC", 32), ("xkeysib-", 40), ("tfp_", 30), ("ops_eyJ", 100),
-    ("pat-na1-", 30), ("dt0c01.", 30), ("LTAI", 20), ("v1.0-", 100), ("secret_", 32), ("sha256~", 40),
+    ("npm_", 36),
+    ("pypi-AgE", 30),
+    ("SG.", 40),
+    ("shpat_", 32),
+    ("shpca_", 32),
+    ("shppa_", 32),
+    ("shpss_", 32),
+    ("dop_v1_", 40),
+    ("doo_v1_", 40),
+    ("dor_v1_", 40),
+    ("dapi", 32),
+    ("dckr_pat_", 20),
+    ("hvs.", 24),
+    ("hvb.", 30),
+    ("PMAK-", 40),
+    ("rubygems_", 48),
+    ("glsa_", 30),
+    ("glc_", 32),
+    ("sntrys_", 30),
+    ("sntryu_", 40),
+    ("lin_api_", 30),
+    ("ntn_", 30),
+    ("figd_", 30),
+    ("pul-", 40),
+    ("dp.pt.", 40),
+    ("sbp_", 40),
+    ("sq0atp-", 22),
+    ("sq0csp-", 30),
+    ("EAAA", 50),
+    ("AGE-SECRET-KEY-", 40),
+    ("key-", 32),
+    ("SK", 32),
+    ("AC", 32),
+    ("xkeysib-", 40),
+    ("tfp_", 30),
+    ("ops_eyJ", 100),
+    ("pat-na1-", 30),
+    ("dt0c01.", 30),
+    ("LTAI", 20),
+    ("v1.0-", 100),
+    ("secret_", 32),
+    ("sha256~", 40),
 ];
 
 /// For each first byte, whether a token begins with it.
@@ -73,7 +164,9 @@ pub(crate) fn token(text: Text<'_>, word: &Range<usize>) -> Option<Range<usize>>
     }
     let (prefix, fewest) = PREFIXES.iter().find(|(prefix, fewest)| {
         rest.starts_with(prefix) && text.run(start + prefix.len(), is_token) >= start + prefix.len() + fewest
-            || prefix.ends_with('.') && rest.starts_with(prefix) && text.run(start + prefix.len(), is_base64) >= start + prefix.len() + fewest
+            || prefix.ends_with('.')
+                && rest.starts_with(prefix)
+                && text.run(start + prefix.len(), is_base64) >= start + prefix.len() + fewest
     })?;
     let from = start + prefix.len();
     let is_long = prefix.starts_with(['F', 'I']) || prefix.ends_with('.') || *prefix == "ABSK" || *prefix == "bedrock-api-key-";
@@ -152,12 +245,41 @@ enum Name {
 
 fn name_of(key: &str) -> Option<Name> {
     const PASSWORDS: [&str; 14] = [
-        "password", "passwd", "pwd", "passphrase", "passwort", "contraseña", "senha", "motdepasse", "kennwort", "wachtwoord", "pass", "clave", "userpass",
+        "password",
+        "passwd",
+        "pwd",
+        "passphrase",
+        "passwort",
+        "contraseña",
+        "senha",
+        "motdepasse",
+        "kennwort",
+        "wachtwoord",
+        "pass",
+        "clave",
+        "userpass",
         "dbpass",
     ];
     const TOKENS: [&str; 19] = [
-        "secret", "token", "apikey", "accesskey", "secretkey", "privatekey", "accountkey", "accesskeyid", "secretaccesskey", "clientsecret",
-        "sharedaccesskey", "signature", "credential", "sessionkey", "authkey", "sessionid", "cookie", "encryptionkey", "jwt",
+        "secret",
+        "token",
+        "apikey",
+        "accesskey",
+        "secretkey",
+        "privatekey",
+        "accountkey",
+        "accesskeyid",
+        "secretaccesskey",
+        "clientsecret",
+        "sharedaccesskey",
+        "signature",
+        "credential",
+        "sessionkey",
+        "authkey",
+        "sessionid",
+        "cookie",
+        "encryptionkey",
+        "jwt",
     ];
     if key.ends_with("authorization") {
         return Some(Name::Authorization);
@@ -165,7 +287,8 @@ fn name_of(key: &str) -> Option<Name> {
     if PASSWORDS.iter().any(|name| key.ends_with(name)) && !key.ends_with("compass") && !key.ends_with("bypass") {
         return Some(Name::Password);
     }
-    let is_token = TOKENS.iter().any(|name| key.ends_with(name)) || matches!(key, "sig" | "auth" | "key" | "accesstoken" | "xapikey" | "sas");
+    let is_token =
+        TOKENS.iter().any(|name| key.ends_with(name)) || matches!(key, "sig" | "auth" | "key" | "accesstoken" | "xapikey" | "sas");
     is_token.then_some(Name::Token)
 }
 
@@ -225,8 +348,13 @@ fn key_before(text: Text<'_>, sign: usize) -> Option<(String, Option<u8>)> {
         return None;
     }
     let before = text.slice(0..at);
-    let length: usize =
-        before.chars().rev().take(48).take_while(|character| is_word(*character) || matches!(character, '_' | '-' | '.')).map(char::len_utf8).sum();
+    let length: usize = before
+        .chars()
+        .rev()
+        .take(48)
+        .take_while(|character| is_word(*character) || matches!(character, '_' | '-' | '.'))
+        .map(char::len_utf8)
+        .sum();
     let key: String = before[at - length..].chars().filter(|character| is_word(*character)).flat_map(char::to_lowercase).collect();
     (key.len() >= 3).then_some((key, quote))
 }
@@ -246,17 +374,40 @@ fn value_at(text: Text<'_>, start: usize, quote: Option<u8>) -> Range<usize> {
         .sum();
     let value = &rest[..length];
     let value = value.trim_end_matches('\\');
-    let value = if quote.is_none() { value.trim_end_matches(['.', '!', '?', ':']) } else { value };
+    let value = if quote.is_none() { value.trim_end_matches(['.', ':']) } else { value };
     start..start + value.len()
 }
 
 fn is_secret(value: &str, name: Name, in_prose: bool) -> bool {
     const NOTHING: [&str; 22] = [
-        "null", "none", "nil", "true", "false", "undefined", "required", "string", "optional", "redacted", "hidden", "empty", "yes", "missing", "invalid",
-        "expired", "incorrect", "wrong", "protected", "reset", "bearer", "basic",
+        "null",
+        "none",
+        "nil",
+        "true",
+        "false",
+        "undefined",
+        "required",
+        "string",
+        "optional",
+        "redacted",
+        "hidden",
+        "empty",
+        "yes",
+        "missing",
+        "invalid",
+        "expired",
+        "incorrect",
+        "wrong",
+        "protected",
+        "reset",
+        "bearer",
+        "basic",
     ];
     let fewest = if name == Name::Password { 4 } else { 8 };
-    let is_template = value.starts_with(['{', '<', '$', '%', '[', '(']) || value.contains("${") || value.starts_with("process.env") || value.starts_with("os.environ");
+    let is_template = value.starts_with(['{', '<', '$', '%', '[', '('])
+        || value.contains("${")
+        || value.starts_with("process.env")
+        || value.starts_with("os.environ");
     let differs = value.chars().any(|character| !matches!(character, '*' | 'x' | 'X' | '.' | '•' | '-' | '_'));
     if value.len() < fewest || is_template || !differs || NOTHING.iter().any(|nothing| value.eq_ignore_ascii_case(nothing)) {
         return false;
@@ -267,7 +418,11 @@ fn is_secret(value: &str, name: Name, in_prose: bool) -> bool {
     match name {
         Name::Password => !in_prose || digits > 0 || is_mixed || has_sign,
         Name::Authorization => digits > 0 || is_mixed,
-        Name::Token => !value.contains(' ') && (digits > 0 && digits < value.len() || value.len() >= 24 && is_mixed || digits >= 12) && !value.contains("://"),
+        Name::Token => {
+            !value.contains(' ')
+                && (digits > 0 && digits < value.len() || value.len() >= 24 && is_mixed || digits >= 12)
+                && !value.contains("://")
+        }
     }
 }
 

@@ -154,7 +154,7 @@ pub(crate) struct Lower {
 }
 
 impl Lower {
-    pub(crate) const LONGEST: usize = 24;
+    pub(crate) const LONGEST: usize = 31;
 
     pub(crate) fn of(word: &str) -> Self {
         let mut lower = Self { bytes: [0; Self::LONGEST], length: 0 };
