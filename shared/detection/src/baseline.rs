@@ -61,6 +61,15 @@ struct Sum {
 }
 
 impl Sum {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            trials: self.trials + other.trials,
+            events: self.events + other.events,
+            expected: self.expected + other.expected,
+            information: self.information + other.information,
+        }
+    }
+
     fn add(&mut self, trials: f64, events: f64, rate: f64) {
         self.trials += trials;
         self.events += events;
@@ -148,6 +157,11 @@ pub(crate) struct Baseline {
     /// How much days differ beyond chance, and the information that a day has.
     day_variance: f64,
     day_information: f64,
+    /// The first hour after it, and how old its newer half was then.
+    first_hour: Hour,
+    age_in_days: f64,
+    /// In log odds.
+    drift_a_day: f64,
     pub(crate) halves: Halves,
 }
 
@@ -155,10 +169,11 @@ impl Baseline {
     /// Learns from the days before one. Nothing, without trials.
     pub(crate) fn learn(stream: Stream<'_>, rule: &Rule, day: i64) -> Option<Self> {
         let hours = Hour::of_day(day.saturating_sub(rule.baseline()))..Hour::of_day(day);
+        let hours: Vec<Counts> = stream.between(hours).collect();
         let mut cells = [Sum::default(); 168];
         let mut shifts = [0.0; 168];
         let (mut trials, mut events) = (0.0, 0.0);
-        for hour in stream.between(hours.clone()) {
+        for hour in &hours {
             let cell = hour.hour.of_week();
             cells[cell].trials += hour.trials;
             cells[cell].events += hour.events;
@@ -181,24 +196,24 @@ impl Baseline {
         }
         level = level_at(level, &cells, |cell| shifts[cell] + week.offsets[cell]);
 
-        // Seasons are in balance between the two halves: each weekday is on even days as often as on odd ones.
-        let mut halves = [Sum::default(); 2];
-        let mut days: Vec<Sum> = Vec::new();
-        let mut last = None;
         let rates: [f64; 168] = std::array::from_fn(|cell| rate(level + week.offsets[cell]));
-        for hour in stream.between(hours) {
+        let mut days: Vec<(i64, Sum)> = Vec::new();
+        for hour in &hours {
             let cell = hour.hour.of_week();
             let expected = if hour.shift.by == 0.0 { rates[cell] } else { rate(level + week.offsets[cell] + hour.shift.by) };
             let day = hour.hour.day();
-            if last != Some(day) {
-                days.push(Sum::default());
-                last = Some(day);
+            if days.last().is_none_or(|(last, _)| *last != day) {
+                days.push((day, Sum::default()));
             }
-            if let Some(sum) = days.last_mut() {
+            if let Some((_, sum)) = days.last_mut() {
                 sum.add(hour.trials, hour.events, expected);
             }
-            halves[usize::from(day.rem_euclid(2) == 1)].add(hour.trials, hour.events, expected);
         }
+        let (older, newer) = days.split_at(days.len() / 2);
+        let halves = [older, newer].map(|half| half.iter().fold(Sum::default(), |sum, (_, more)| sum.plus(*more)));
+        #[allow(clippy::cast_precision_loss, reason = "days before this one")]
+        let age = newer.iter().map(|(of, sum)| sum.trials * (day - of) as f64).sum::<f64>() / halves[1].trials.max(1.0);
+        let days: Vec<Sum> = days.into_iter().map(|(_, sum)| sum).collect();
         let (between, off) = excess(&days);
         // One in several hundred steady baselines is this far off: those that are not pay nothing.
         let day_variance = if off > 3.0 { between } else { 0.0 };
@@ -214,15 +229,18 @@ impl Baseline {
             days: i64::try_from(days.len()).unwrap_or(i64::MAX),
             day_variance,
             day_information,
+            first_hour: Hour::of_day(day),
+            age_in_days: age - 0.5,
+            drift_a_day: rule.drift_of_log_odds(rate_of_all) / 30.0,
             halves: Halves(halves.map(|half| Half::at_level(half, level, believed))),
         })
     }
 
-    /// The same week around another level, known from so many trials. Its days differ only by chance: those of the
-    /// other one differed by the change itself.
+    /// The same week around another level, known from so many trials. That level does not drift, and days differ from it
+    /// only by chance: those of the other one differed by the change itself.
     pub(crate) fn at(self, of_rate: f64, trials: f64) -> Self {
         let half = Half { trials: trials / 2.0, events: of_rate * trials / 2.0 };
-        Self { level: logit(of_rate), rate: of_rate, trials, day_variance: 0.0, halves: Halves([half; 2]), ..self }
+        Self { level: logit(of_rate), rate: of_rate, trials, day_variance: 0.0, drift_a_day: 0.0, halves: Halves([half; 2]), ..self }
     }
 
     /// Nothing known.
@@ -235,6 +253,9 @@ impl Baseline {
             days: 0,
             day_variance: 0.0,
             day_information: 0.0,
+            first_hour: Hour(0),
+            age_in_days: 0.0,
+            drift_a_day: 0.0,
             halves: Halves([Half { trials: 0.0, events: 0.0 }; 2]),
         }
     }
@@ -242,6 +263,13 @@ impl Baseline {
     /// How far an hour is from the level, in log odds.
     pub(crate) fn offset(&self, counts: &Counts) -> f64 {
         self.week.offsets[counts.hour.of_week()] + counts.shift.by
+    }
+
+    /// By how much the level may have drifted until an hour without that being a change, in log odds.
+    #[allow(clippy::cast_precision_loss, reason = "hours since")]
+    pub(crate) fn drift(&self, counts: &Counts) -> f64 {
+        let days = counts.hour.0.saturating_sub(self.first_hour.0) as f64 / 24.0;
+        (self.drift_a_day * (self.age_in_days + days)).clamp(0.0, 20.0)
     }
 
     /// What is expected of an hour: a rate.
@@ -296,14 +324,15 @@ impl Half {
     }
 }
 
-/// The evidence of a baseline against each level that it could have.
+/// The evidence of a baseline against each level that it could have: its older days and its newer ones. If the rate
+/// drifted between them the older ones predict the newer ones badly, which lowers the evidence.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Halves([Half; 2]);
 
 impl Halves {
-    /// The natural logarithm of an e-value against the level x (log odds): what the first half predicts of the second
+    /// The natural logarithm of an e-value against the level x (log odds): what the older half predicts of the newer
     /// (Beta(½ + k₁, ½ + n₁ − k₁), mixed), over the likelihood at the level. Its expectation is 1 at the true level,
-    /// whichever that is: universal inference (Wasserman, Ramdas & Balakrishnan 2020). A level that the second half
+    /// whichever that is: universal inference (Wasserman, Ramdas & Balakrishnan 2020). A level that the newer half
     /// makes unlikely has a large one.
     pub(crate) fn log_evidence_against(&self, x: f64) -> f64 {
         let [first, second] = self.0;

@@ -38,16 +38,20 @@ const MOST: f64 = 1e300;
 #[derive(Debug, Clone)]
 pub(crate) struct Detector {
     pub(crate) baseline: Baseline,
-    /// Log odds.
+    /// Log odds, and odds.
     levels: [f64; LEVELS],
-    alternatives: [f64; ALTERNATIVES.len()],
+    level_odds: [f64; LEVELS],
+    alternatives: Bets,
+    alternative_odds: Bets,
     /// What a start begins with at each level: its weight times the baseline's e-value.
     opening: [f64; LEVELS],
     mass: Mass,
 }
 
+/// A number for each alternative.
+type Bets = [f64; ALTERNATIVES.len()];
 /// M(θ) for each level, and of it what was bet on each alternative.
-type Mass = [[f64; ALTERNATIVES.len()]; LEVELS];
+type Mass = [Bets; LEVELS];
 
 impl Detector {
     /// Of starts of so much weight, against a baseline whose rate would matter from a target on.
@@ -58,7 +62,15 @@ impl Detector {
         let levels: [f64; LEVELS] = std::array::from_fn(|place| center + error * (FIRST_LEVEL + STEP * place as f64));
         let opening = levels.map(|level| weight * baseline.halves.log_evidence_against(level).clamp(-600.0, 600.0).exp());
         let alternatives = ALTERNATIVES.map(|times| baseline.level + smallest * times);
-        Self { baseline, levels, alternatives, opening, mass: Default::default() }
+        Self {
+            baseline,
+            levels,
+            level_odds: levels.map(f64::exp),
+            alternatives,
+            alternative_odds: alternatives.map(f64::exp),
+            opening,
+            mass: Mass::default(),
+        }
     }
 
     /// A change may begin here.
@@ -84,17 +96,25 @@ impl Detector {
     fn after(&self, counts: &Counts, may_begin: bool) -> Mass {
         let mut mass = if may_begin { self.opened() } else { self.mass };
         let weight = self.baseline.weight(counts);
-        let (trials, events, offset) = (counts.trials * weight, counts.events * weight, self.baseline.offset(counts));
-        let at = |x: f64| log_likelihood(trials, events, x + offset);
-        // Against the baseline's own level, so that the differences below are of small numbers.
-        let usual = at(self.baseline.level);
-        let alternatives = self.alternatives.map(|x| at(x) - usual);
-        for (level, mass) in self.levels.iter().zip(&mut mass) {
-            let null = at(*level) - usual;
-            for ((mass, alternative), x) in mass.iter_mut().zip(alternatives).zip(self.alternatives) {
+        let (trials, events) = (counts.trials * weight, counts.events * weight);
+        let (offset, drift) = (self.baseline.offset(counts), self.baseline.drift(counts));
+        // Log likelihoods against the baseline's own level, so that they are small numbers.
+        let times = offset.exp();
+        let usual = (1.0 + times * self.baseline.level.exp()).ln();
+        let at = |x: f64, odds: f64, times: f64| events * (x - self.baseline.level) - trials * ((1.0 + times * odds).ln() - usual);
+        let alternatives: Bets = std::array::from_fn(|bet| at(self.alternatives[bet], self.alternative_odds[bet], times));
+        let drifted = times * drift.exp();
+        let nulls: [f64; LEVELS] = std::array::from_fn(|place| at(self.levels[place] + drift, self.level_odds[place], drifted));
+        // A quotient of two exponentials instead of an exponential for each pair, unless one would overflow.
+        let moderate = alternatives.iter().chain(&nulls).all(|log| log.abs() < 300.0);
+        let won = alternatives.map(f64::exp);
+        for ((level, null), mass) in self.levels.iter().zip(nulls).zip(&mut mass) {
+            let lost = (-null).exp();
+            for (bet, mass) in mass.iter_mut().enumerate() {
                 // An alternative below the level would be evidence of a fall, which is not asked for.
-                if x > *level {
-                    *mass = (*mass * (alternative - null).clamp(-600.0, 600.0).exp()).min(MOST);
+                if self.alternatives[bet] > level + drift {
+                    let ratio = if moderate { won[bet] * lost } else { (alternatives[bet] - null).clamp(-600.0, 600.0).exp() };
+                    *mass = (*mass * ratio).min(MOST);
                 }
             }
         }
@@ -113,7 +133,7 @@ impl Detector {
 
     /// How much a bet on each alternative would have won in an hour, if the level were what it seems. Says when a change
     /// began; no evidence that there was one.
-    pub(crate) fn apparent(&self, counts: &Counts) -> [f64; ALTERNATIVES.len()] {
+    pub(crate) fn apparent(&self, counts: &Counts) -> Bets {
         let weight = self.baseline.weight(counts);
         let (trials, events, offset) = (counts.trials * weight, counts.events * weight, self.baseline.offset(counts));
         let usual = log_likelihood(trials, events, self.baseline.level + offset);
@@ -121,26 +141,21 @@ impl Detector {
     }
 
     /// What the apparent winnings begin with.
-    pub(crate) fn stakes() -> [f64; ALTERNATIVES.len()] {
+    pub(crate) fn stakes() -> Bets {
         STAKES.map(f64::ln)
     }
 }
 
 /// The smallest M(θ), between the levels too: where three of them lie on a parabola, that one's lowest point.
 fn smallest(mass: &Mass) -> f64 {
-    let logs = mass.map(|mass| mass.iter().sum::<f64>().ln());
-    let mut lowest = 0;
-    for (place, log) in logs.iter().enumerate() {
-        if *log < logs[lowest] {
-            lowest = place;
-        }
+    let sums = mass.map(|mass| mass.iter().sum::<f64>());
+    let lowest = (0..LEVELS).fold(0, |lowest, place| if sums[place] < sums[lowest] { place } else { lowest });
+    if lowest == 0 || lowest == LEVELS - 1 || sums[lowest] <= 0.0 {
+        return sums[lowest];
     }
-    let mut log = logs[lowest];
-    if (1..LEVELS - 1).contains(&lowest) && log.is_finite() {
-        let (before, after) = (logs[lowest - 1] - log, logs[lowest + 1] - log);
-        if before + after > 0.0 && (before + after).is_finite() {
-            log -= (after - before).powi(2) / (8.0 * (before + after));
-        }
+    let [before, after] = [lowest - 1, lowest + 1].map(|place| (sums[place] / sums[lowest]).ln());
+    if before + after <= 0.0 || !(before + after).is_finite() {
+        return sums[lowest];
     }
-    log.exp()
+    sums[lowest] * (-(after - before).powi(2) / (8.0 * (before + after))).exp()
 }

@@ -98,9 +98,7 @@ pub fn look(series: &Series, rule: &Rule, now: Hour) -> Look {
 /// there is one hour to be considered instead of all; the guarantee is that of this one question, not of a month.
 #[must_use]
 pub fn look_since(series: &Series, rule: &Rule, since: Hour, now: Hour) -> Look {
-    let no_shifts = BTreeMap::new();
-    let stream = Stream { series, direction: rule.direction, shifts: &no_shifts };
-    Watch::start(stream, rule, now, Beginnings::Only(since)).look(series.at(now))
+    Watch::since(series, rule, since, now).look(series.at(now))
 }
 
 /// When a change may have begun.
@@ -165,6 +163,14 @@ impl Watch {
         let no_shifts = BTreeMap::new();
         let stream = Stream { series, direction: rule.direction, shifts: &no_shifts };
         Self::start(stream, rule, now, Beginnings::After(Hour(i64::MIN)))
+    }
+
+    /// The same for [`look_since`].
+    #[must_use]
+    pub fn since(series: &Series, rule: &Rule, since: Hour, now: Hour) -> Self {
+        let no_shifts = BTreeMap::new();
+        let stream = Stream { series, direction: rule.direction, shifts: &no_shifts };
+        Self::start(stream, rule, now, Beginnings::Only(since))
     }
 
     pub(crate) fn start(stream: Stream<'_>, rule: &Rule, now: Hour, beginnings: Beginnings) -> Self {

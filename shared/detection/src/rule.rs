@@ -48,6 +48,9 @@ pub struct Rule {
     pub window_days: u32,
     /// Findings to be expected in 30 days of a rate that does not change, looked at as often as one likes: up to 0.5.
     pub false_alarms_a_month: f64,
+    /// How much the rate may drift in 30 days without that being a change, as a share of it: up to 1. Dear: to tell a
+    /// small change from drift takes more trials.
+    pub drift_a_month: f64,
     /// Whether the rate has its hours of the day and days of the week.
     pub seasons: bool,
 }
@@ -56,7 +59,16 @@ impl Rule {
     /// A rule with the usual settings.
     #[must_use]
     pub fn new(direction: Direction, change: Change) -> Self {
-        Self { direction, change, minimum_sample: 100, baseline_days: 28, window_days: 7, false_alarms_a_month: 0.01, seasons: true }
+        Self {
+            direction,
+            change,
+            minimum_sample: 100,
+            baseline_days: 28,
+            window_days: 7,
+            false_alarms_a_month: 0.01,
+            drift_a_month: 0.02,
+            seasons: true,
+        }
     }
 
     /// How many days of hours a look needs.
@@ -86,6 +98,15 @@ impl Rule {
             (Change::Points(points), _) => rate + points.max(1e-6),
             (Change::Relative(share), Direction::Rise) => rate * (1.0 + share.max(1e-6)),
             (Change::Relative(share), Direction::Fall) => rate + (1.0 - rate) * share.max(1e-6),
+        }
+    }
+
+    /// The drift of 30 days in log odds, at a rate in the direction's own terms.
+    pub(crate) fn drift_of_log_odds(&self, rate: f64) -> f64 {
+        let share = self.drift_a_month.max(0.0).min(1.0);
+        match self.direction {
+            Direction::Rise => share / (1.0 - rate).max(1e-3),
+            Direction::Fall => share / rate.max(1e-3),
         }
     }
 }

@@ -1,8 +1,11 @@
-//! Measures the document loop against Bedrock's quotas, and the functions' cold starts. `make bench` runs both.
+//! Measures the document loop against Bedrock's quotas, change detection against chance, and the functions' cold starts.
+//! `make bench` runs all three.
 
 mod aws_stub;
+mod binomial;
 mod bound;
 mod cold_start;
+mod detection;
 mod http;
 mod job_per_object;
 mod kb_sync;
@@ -30,6 +33,14 @@ enum What {
         #[arg(long, default_value = "target/bench/kb-sync.json")]
         out: PathBuf,
     },
+    /// Change detection: false alarms, samples until a change is found, many keys
+    Detection {
+        #[command(flatten)]
+        settings: detection::Settings,
+        /// Where the figures go
+        #[arg(long, default_value = "target/bench/detection.json")]
+        out: PathBuf,
+    },
     /// The functions' starts, memory and handling of batches
     ColdStart {
         #[command(flatten)]
@@ -43,6 +54,7 @@ enum What {
 fn main() -> anyhow::Result<()> {
     match Options::parse().what {
         What::KbSync { settings, out } => kb_sync::run(settings, &out),
+        What::Detection { settings, out } => detection::run(settings, &out),
         What::ColdStart { settings, out } => cold_start::run(settings, &out),
     }
 }
