@@ -67,8 +67,8 @@ fn a_few_changed_documents_are_ingested_directly() {
 }
 
 #[test]
-fn many_changed_documents_take_one_job() {
-    let policy = policy(1, 1, "");
+fn many_changed_documents_take_one_job_if_the_policy_wants_jobs() {
+    let policy = policy(1, 1, "[sync]\ndirect_at_most = 9");
     let mut world = simulation(policy.clone());
     for n in 0..500 {
         world.write(&document("kb0/ds0/", &format!("{n}.md")), 1_000);
@@ -76,6 +76,27 @@ fn many_changed_documents_take_one_job() {
     assert!(world.settle(HOUR));
     assert_consistent(&world, &policy);
     assert_eq!(jobs(&world), 1);
+}
+
+#[test]
+fn many_changed_documents_of_many_data_sources_take_both_roads_at_once() {
+    for (knowledge_bases, each) in [(4, 1), (1, 4)] {
+        let policy = policy(knowledge_bases, each, "");
+        let mut world = simulation(policy.clone());
+        for n in 0..500 {
+            for (.., prefix) in sources(knowledge_bases, each) {
+                world.write(&document(&prefix, &format!("{n}.md")), 1_000);
+            }
+        }
+        let begun = world.now();
+        assert!(world.settle(HOUR));
+        assert_consistent(&world, &policy);
+        // At 50 documents a second they take 43 seconds directly; by jobs of 15 seconds each, 10 seconds apart, even longer.
+        let took = world.now().duration_since(begun);
+        assert!(took < SignedDuration::from_secs(40), "{took}");
+        assert!(jobs(&world) > 0);
+        assert!(world.memory.borrow().bedrock.violations().is_empty());
+    }
 }
 
 #[test]

@@ -23,6 +23,12 @@ const ROUNDS: usize = 12;
 /// No round begins after this long: what is left belongs to the next invocation.
 const TIME: SignedDuration = SignedDuration::from_secs(15);
 
+/// The shortest delay of a queue message that is one: queues delay by whole seconds.
+const SHORTEST_DELAY: SignedDuration = SignedDuration::from_secs(1);
+
+/// About how long a message without a delay takes, until the function that it wakes plans.
+const ON_ITS_WAY: SignedDuration = SignedDuration::from_millis(100);
+
 /// The longest delay of a queue message (Amazon SQS quotas).
 const LONGEST_DELAY: SignedDuration = SignedDuration::from_mins(15);
 
@@ -56,11 +62,13 @@ impl<S: SyncStore, B: Bus, K: KnowledgeBases, O: Buckets, W: Wakes> World<S, B, 
         let begun = clock();
         let mut report = Report::default();
         let mut wake_at = Some(begun);
+        let mut next_wake = None;
         for _ in 0..ROUNDS {
-            let now = clock();
             let overview = self.store.overview().await?;
-            let demands = self.demands(overview.sources, policy, sweep).await?;
-            let plan = sync::plan(overview.account, demands, policy, now);
+            next_wake = overview.next_wake;
+            let demands = self.demands(overview.sources, policy, sweep, clock()).await?;
+            let now = clock();
+            let plan = sync::plan(overview.account.clone(), demands, policy, now);
             self.bus.publish(&plan.holds).await?;
             report.count_holds(&plan.holds);
             if !self.store.claim(&plan).await? {
@@ -72,27 +80,33 @@ impl<S: SyncStore, B: Bus, K: KnowledgeBases, O: Buckets, W: Wakes> World<S, B, 
             if plan.steps.is_empty() {
                 break;
             }
+            // Sent before the steps are carried out: a rate goes on bringing requests while they take their time. What
+            // can be done sooner is done in the next round.
+            let on_time = wake_at.map(|at| at.max(now + SHORTEST_DELAY));
+            let woken = self.wake_again(on_time, next_wake, clock()).await;
             let carried_out = self.carry_out(plan.steps, policy, clock).await;
             if let Some(account) = plan.account {
                 // The claim was a write. Should this one fail, the requests count as being made until their lease ends.
-                let account = Account { revision: account.revision + 1, ..account }.called(clock());
-                self.store.save_account(&account).await?;
+                let account = Account { revision: account.revision + 1, ..account };
+                let answered = carried_out.as_ref().map(|report| report.answered.clone()).unwrap_or_default();
+                self.store.save_account(&account.called(&overview.account, &answered, &policy.quotas, clock())).await?;
             }
             report.merge(carried_out?);
+            next_wake = woken?;
             wake_at = Some(clock());
             if clock().duration_since(begun) > TIME {
                 break;
             }
         }
-        self.wake_again(wake_at, clock()).await?;
+        self.wake_again(wake_at, next_wake, clock()).await?;
         Ok(report)
     }
 
-    async fn demands(&self, sources: Vec<Source>, policy: &Policy, sweep: bool) -> Result<Vec<Demand>, Unavailable> {
+    async fn demands(&self, sources: Vec<Source>, policy: &Policy, sweep: bool, now: Timestamp) -> Result<Vec<Demand>, Unavailable> {
         let mut recorded: BTreeMap<DataSourceId, Source> = sources.into_iter().map(|source| (source.id.clone(), source)).collect();
         let watched = policy.data_sources.iter().map(|rules| recorded.remove(&rules.id).unwrap_or_else(|| Source::new(rules.id.clone())));
         try_join_all(watched.collect::<Vec<_>>().into_iter().map(|source| async move {
-            let pending = match sync::pending_limit(&source, sweep, policy) {
+            let pending = match sync::pending_limit(&source, sweep, policy, now) {
                 Some(limit) => self.store.pending(&source.id, limit).await?,
                 None => Vec::new(),
             };
@@ -119,16 +133,25 @@ impl<S: SyncStore, B: Bus, K: KnowledgeBases, O: Buckets, W: Wakes> World<S, B, 
         first_error.map_or(Ok(report), Err)
     }
 
-    /// Has the loop woken at a time, unless a message for that time or an earlier one is on its way.
-    async fn wake_again(&self, wake_at: Option<Timestamp>, now: Timestamp) -> Result<(), Unavailable> {
-        let Some(wake_at) = wake_at else { return Ok(()) };
-        let wake_at = wake_at.max(now).min(now + LONGEST_DELAY);
-        let next = self.store.overview().await?.next_wake;
-        if next.is_some_and(|next| next > now && next <= wake_at) {
-            return Ok(());
+    /// Has the loop woken at a time, unless a message that comes no later than a new one would is on its way. Gives the
+    /// time for which the next message is on its way.
+    async fn wake_again(
+        &self,
+        wake_at: Option<Timestamp>,
+        next: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, Unavailable> {
+        let Some(wake_at) = wake_at else { return Ok(next) };
+        // A queue delays by whole seconds. What is a moment away when the message is sent is there when it is read.
+        let delay = (wake_at.duration_since(now) - ON_ITS_WAY).clamp(SignedDuration::ZERO, LONGEST_DELAY);
+        let delay = SignedDuration::from_secs(delay.as_secs() + i64::from(delay.subsec_nanos() > 0));
+        let comes_at = now + delay;
+        if next.is_some_and(|next| next > now && next <= comes_at) {
+            return Ok(next);
         }
-        self.wakes.wake(wake_at.duration_since(now)).await?;
-        self.store.set_next_wake(wake_at).await
+        self.wakes.wake(delay).await?;
+        self.store.set_next_wake(comes_at).await?;
+        Ok(Some(comes_at))
     }
 }
 

@@ -4,7 +4,7 @@
 
 use flywheel_engine::documents::Document;
 use flywheel_engine::sync::answers::{self, DocumentState, Object, Verdict};
-use flywheel_engine::sync::{Source, Step, Work};
+use flywheel_engine::sync::{Answered, Source, Step, Work};
 use flywheel_model::{Answer, ChangeKind, DocumentId, Event, Fate, Id};
 use flywheel_policy::Policy;
 use flywheel_ports::{Buckets, Bus, KnowledgeBases, NoAnswer, SyncStore, Unavailable, Wakes};
@@ -17,8 +17,8 @@ use crate::World;
 /// Documents recorded at the same time.
 const AT_ONCE: usize = 16;
 
-/// What an invocation did, for metrics.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What an invocation did, for metrics and for the allowances.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
     /// Jobs started.
     pub jobs_started: u64,
@@ -44,6 +44,8 @@ pub struct Report {
     pub holds: u64,
     /// Plans that another process was faster than.
     pub races: u64,
+    /// When requests were answered.
+    pub answered: Answered,
 }
 
 impl Report {
@@ -60,6 +62,9 @@ impl Report {
         self.retries += other.retries;
         self.holds += other.holds;
         self.races += other.races;
+        self.answered.starts.extend(other.answered.starts);
+        self.answered.sends.extend(other.answered.sends);
+        self.answered.reads.extend(other.answered.reads);
     }
 
     fn count(&mut self, answer: &Answer) {
@@ -123,6 +128,7 @@ impl<S: SyncStore, B: Bus, K: KnowledgeBases, O: Buckets, W: Wakes> World<S, B, 
         let Work::Starting { client_token, .. } = &source.work else { return Ok(source) };
         self.bus.publish(std::slice::from_ref(decision)).await?;
         let answer = self.knowledge_bases.start_job(&source.id, client_token).await;
+        report.answered.starts.push(clock());
         report.count(&answer);
         self.bus.publish(&[answers::receipt(&source.id, &decision.id, answer.clone(), clock())]).await?;
         Ok(answers::job_start(source, &answer, policy, clock()))
@@ -150,6 +156,7 @@ impl<S: SyncStore, B: Bus, K: KnowledgeBases, O: Buckets, W: Wakes> World<S, B, 
     ) -> Result<Source, Unavailable> {
         self.bus.publish(std::slice::from_ref(decision)).await?;
         let mut ingest = (Vec::new(), Vec::new());
+        let mut answered_at = None;
         let mut delete = (Vec::new(), Vec::new());
         let objects = match try_join_all(documents.iter().map(|document| self.look(document))).await {
             Ok(objects) => objects,
@@ -172,12 +179,16 @@ impl<S: SyncStore, B: Bus, K: KnowledgeBases, O: Buckets, W: Wakes> World<S, B, 
         }
         if !ingest.0.is_empty() {
             let answer = self.knowledge_bases.ingest(&source.id, &ingest.0).await;
+            answered_at = Some(clock());
             source = self.take_send_answer(source, answer, ingest.1, decision, policy, clock, report).await?;
         }
         if !delete.0.is_empty() {
             let answer = self.knowledge_bases.delete(&source.id, &delete.0).await;
+            answered_at = Some(clock());
             source = self.take_send_answer(source, answer, delete.1, decision, policy, clock, report).await?;
         }
+        // Ingesting and deleting have a rate each, so the two count as one request.
+        report.answered.sends.extend(answered_at);
         Ok(source)
     }
 
@@ -212,7 +223,7 @@ impl<S: SyncStore, B: Bus, K: KnowledgeBases, O: Buckets, W: Wakes> World<S, B, 
         clock: &dyn Fn() -> Timestamp,
         report: &mut Report,
     ) -> Result<Source, Unavailable> {
-        let states = match self.states(&source, &documents, policy).await {
+        let states = match self.states(&source, &documents, policy, clock, report).await {
             Ok(states) => states,
             Err(error) => return Ok(not_answered(source, error, policy, clock())),
         };
@@ -236,7 +247,7 @@ impl<S: SyncStore, B: Bus, K: KnowledgeBases, O: Buckets, W: Wakes> World<S, B, 
         let (told, asked): (Vec<_>, Vec<_>) = documents.into_iter().partition(|document| known(document).is_some());
         let mut judged: Vec<(Document, DocumentState)> =
             told.into_iter().filter_map(|document| known(&document).map(|state| (document, state))).collect();
-        match self.states(&source, &asked, policy).await {
+        match self.states(&source, &asked, policy, clock, report).await {
             Ok(states) => judged.extend(asked.into_iter().zip(states)),
             Err(error) => return Ok(not_answered(source, error, policy, clock())),
         }
@@ -245,11 +256,20 @@ impl<S: SyncStore, B: Bus, K: KnowledgeBases, O: Buckets, W: Wakes> World<S, B, 
     }
 
     /// The states of documents, in as many requests as it takes.
-    async fn states(&self, source: &Source, documents: &[Document], policy: &Policy) -> Result<Vec<DocumentState>, NoAnswer> {
+    async fn states(
+        &self,
+        source: &Source,
+        documents: &[Document],
+        policy: &Policy,
+        clock: &dyn Fn() -> Timestamp,
+        report: &mut Report,
+    ) -> Result<Vec<DocumentState>, NoAnswer> {
         let ids: Vec<DocumentId> = documents.iter().map(|document| document.id.clone()).collect();
         let mut states = Vec::with_capacity(ids.len());
         for request in ids.chunks(policy.quotas.documents_per_request as usize) {
-            states.extend(self.knowledge_bases.document_states(&source.id, request).await?);
+            let answer = self.knowledge_bases.document_states(&source.id, request).await;
+            report.answered.reads.push(clock());
+            states.extend(answer?);
         }
         Ok(states)
     }

@@ -1,6 +1,7 @@
 //! What may be done now, and why the rest waits.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flywheel_model::{Action, Body, DataSourceId, Event, Hold, HoldReason, Id, SentDocument};
 use flywheel_policy::{Mode, Policy};
@@ -28,6 +29,10 @@ const DOCUMENTS_A_COMMIT: usize = 50;
 
 /// Data sources recorded at most in one commit.
 const SOURCES_A_COMMIT: usize = 40;
+
+/// For so long after a data source last had documents sent, their rows are expected to stand before those of documents
+/// that are still to be sent.
+const ON_THEIR_WAY: SignedDuration = SignedDuration::from_secs(12);
 
 /// Documents whose fate is recorded in one go after a job.
 const SETTLED_AT_ONCE: usize = 400;
@@ -111,12 +116,27 @@ pub enum Step {
 
 /// How many pending documents [`plan`] needs to see of a data source, or none if it needs no look at all.
 #[must_use]
-pub fn pending_limit(source: &Source, sweep: bool, policy: &Policy) -> Option<usize> {
+pub fn pending_limit(source: &Source, sweep: bool, policy: &Policy, now: Timestamp) -> Option<usize> {
+    let to_be_sent = 2 * policy.sync.direct_at_most as usize + 1;
     match source.work {
         Work::Settling { .. } => Some(1_000),
-        _ if sweep || source.needs_attention() => Some(2 * policy.sync.direct_at_most as usize + 1),
-        _ => None,
+        _ if !sweep && !source.needs_attention() => None,
+        _ if source.last_send.is_some_and(|at| at + ON_THEIR_WAY > now) => Some(to_be_sent + sent_within(ON_THEIR_WAY, policy)),
+        _ => Some(to_be_sent),
     }
+}
+
+/// How many documents direct requests can take in so much time.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small non-negative number")]
+fn sent_within(time: SignedDuration, policy: &Policy) -> usize {
+    let requests = policy.quotas.direct_requests_per_second * time.as_secs_f64();
+    (requests * f64::from(policy.quotas.documents_per_request)).ceil() as usize
+}
+
+/// Whether the direct road is open to data sources with more changes than `direct_at_most`. A policy that lets less than
+/// one full request go directly wants jobs.
+fn shares_the_direct_road(policy: &Policy) -> bool {
+    policy.sync.direct_at_most >= policy.quotas.documents_per_request
 }
 
 /// Decides what may be done at this moment: within Bedrock's quotas, the policy's caps, and one job at a time for each
@@ -166,7 +186,12 @@ struct Start {
 struct Send {
     source: Source,
     fresh: Vec<Document>,
+    /// What keeps it from a job, if it has so many changes that it should have one.
+    instead_of_job: Option<Obstacle>,
 }
+
+/// Why something may not be done now, and until when, as far as time decides it.
+type Obstacle = (HoldReason, Option<Timestamp>);
 
 impl<'a> Planner<'a> {
     fn new(mut account: Account, demands: &[Demand], policy: &'a Policy, now: Timestamp) -> Self {
@@ -312,9 +337,10 @@ impl<'a> Planner<'a> {
 
     /// Sorts the pending documents of an idle data source into those under way and those to be sent or left to a job.
     fn demand(&mut self, mut source: Source, pending: Vec<Document>, starts: &mut Vec<Start>, sends: &mut Vec<Send>) {
-        // Up to twice the policy's number go directly instead of waiting for their turn to have a job. With more it is
-        // not even known how many there are.
-        let may_go_directly = pending.len() <= 2 * self.policy.sync.direct_at_most as usize;
+        // Instead of waiting for their turn to have a job, changes go directly: up to twice the policy's number, and more
+        // of them with what the others leave of the direct road.
+        let shared = shares_the_direct_road(self.policy);
+        let may_go_directly = shared || pending.len() <= 2 * self.policy.sync.direct_at_most as usize;
         let mut direct_running = false;
         let (mut accepted, mut fresh) = (Vec::new(), Vec::new());
         for document in pending {
@@ -338,25 +364,28 @@ impl<'a> Planner<'a> {
             return self.keep(source);
         }
         if fresh.len() <= sync.direct_at_most as usize {
-            sends.push(Send { source, fresh });
+            sends.push(Send { source, fresh, instead_of_job: None });
             return;
         }
         let oldest = fresh[0].changed_at;
         let settled_at = source.touched_at.unwrap_or(self.now) + SignedDuration::from_secs(sync.settle_seconds.into());
         let waited_at = oldest + SignedDuration::from_secs(sync.settle_at_most_seconds.into());
         let cool_at = source.last_start.map(|at| at + SignedDuration::from_secs(sync.cooldown_seconds.into()));
-        if direct_running && may_go_directly {
-            sends.push(Send { source, fresh });
-        } else if direct_running {
-            let until = source.check_at;
-            self.hold(source, HoldReason::DirectIngestionRunning, until);
+        let (obstacle, may_go_directly) = if direct_running {
+            ((HoldReason::DirectIngestionRunning, source.check_at), may_go_directly)
         } else if settled_at.min(waited_at) > self.now {
-            self.hold(source, HoldReason::Settling, Some(settled_at.min(waited_at)));
+            ((HoldReason::Settling, Some(settled_at.min(waited_at))), shared)
         } else if let Some(cool_at) = cool_at.filter(|at| *at > self.now) {
-            self.hold(source, HoldReason::Cooldown, Some(cool_at));
+            ((HoldReason::Cooldown, Some(cool_at)), shared)
         } else {
             let causes = causes(&fresh);
             starts.push(Start { source, causes, oldest, or_directly: if may_go_directly { fresh } else { Vec::new() } });
+            return;
+        };
+        if may_go_directly && self.policy.mode == Mode::Act {
+            sends.push(Send { source, fresh, instead_of_job: Some(obstacle) });
+        } else {
+            self.hold(source, obstacle.0, obstacle.1);
         }
     }
 
@@ -366,22 +395,32 @@ impl<'a> Planner<'a> {
             self.wake(due);
             return source;
         }
-        let requests = self.take_reads(sent.len());
+        let all = sent.len();
+        let requests = self.take_reads(all);
         sent.truncate(requests * self.policy.quotas.documents_per_request as usize);
         if sent.is_empty() {
             return source;
         }
-        let check_at = self.now + SignedDuration::from_secs(self.policy.sync.check_seconds.into());
+        // Those that were left out need not wait for those that were looked at.
+        let pause = if sent.len() < all { 1 } else { self.policy.sync.check_seconds };
+        let check_at = self.now + SignedDuration::from_secs(pause.into());
         source.check_at = Some(check_at);
         self.wake(check_at);
         self.steps.push(Step::Check { source: source.clone(), documents: sent });
         source
     }
 
-    /// Takes as many document reads as there are, up to those that this many documents need.
-    fn take_reads(&mut self, documents: usize) -> usize {
+    /// Whether requests may be made here: not while another process makes some.
+    fn may_call(&mut self) -> bool {
         if let Some(until) = self.others_call {
             self.wake(until);
+        }
+        self.others_call.is_none()
+    }
+
+    /// Takes as many document reads as there are, up to those that this many documents need.
+    fn take_reads(&mut self, documents: usize) -> usize {
+        if !self.may_call() {
             return 0;
         }
         let wanted = documents.div_ceil(self.policy.quotas.documents_per_request as usize);
@@ -402,52 +441,46 @@ impl<'a> Planner<'a> {
             (!resumed, last(&start.source, &self.last_start), start.source.last_start, start.oldest, start.source.id.clone())
         });
         for Start { source, causes, or_directly, .. } in starts {
-            if let Some(until) = self.others_call {
-                self.wake(until);
+            if !self.may_call() {
                 self.keep(source);
                 continue;
             }
             let resumed = matches!(source.work, Work::Starting { .. });
-            if !or_directly.is_empty() && self.policy.mode == Mode::Act && !self.may_start(&source) {
-                sends.push(Send { source, fresh: or_directly });
-                continue;
-            }
-            if !resumed {
-                if let Some(data_source) = self.busy.get(&source.id.knowledge_base).cloned() {
-                    self.hold(source, HoldReason::KnowledgeBaseBusy { data_source }, None);
-                    continue;
+            match self.obstacle(&source) {
+                Some((HoldReason::HourlyCap, until)) => self.hold(source, HoldReason::HourlyCap, until),
+                Some(obstacle) if !or_directly.is_empty() && self.policy.mode == Mode::Act => {
+                    sends.push(Send { source, fresh: or_directly, instead_of_job: Some(obstacle) });
                 }
-                if self.busy.len() >= self.policy.quotas.running_jobs as usize {
-                    self.hold(source, HoldReason::AccountFull, None);
-                    continue;
+                Some((reason, until)) => self.hold(source, reason, until),
+                None if self.policy.mode == Mode::DryRun && !resumed => {
+                    let action = job_action(&source, &client_token(&source, self.now), self.now, true);
+                    let decision = decision(&source, &["dry run", "job", &source.changes.to_string()], causes, self.now, action);
+                    self.decide_only(source, vec![decision]);
                 }
-                if self.account.hour_starts >= self.policy.sync.job_starts_per_hour {
-                    let until = self.next_hour();
-                    self.hold(source, HoldReason::HourlyCap, Some(until));
-                    continue;
+                None => {
+                    self.account_used = true;
+                    self.account.starts.take();
+                    self.claim_job(source, causes);
                 }
             }
-            if self.policy.mode == Mode::DryRun && !resumed {
-                let action = job_action(&source, &client_token(&source, self.now), self.now, true);
-                let decision = decision(&source, &["dry run", "job", &source.changes.to_string()], causes, self.now, action);
-                self.decide_only(source, vec![decision]);
-                continue;
-            }
-            if !self.account.starts.take() {
-                let until = self.account.starts.next(self.policy.quotas.job_starts_per_second);
-                self.hold(source, HoldReason::Rate, Some(until));
-                continue;
-            }
-            self.account_used = true;
-            self.claim_job(source, causes);
         }
     }
 
-    /// Whether nothing but the policy's cap stands between a data source and a job.
-    fn may_start(&self, source: &Source) -> bool {
-        !self.busy.contains_key(&source.id.knowledge_base)
-            && self.busy.len() < self.policy.quotas.running_jobs as usize
-            && self.account.starts.left() > 0
+    /// What stands between a data source and a job. One that may have been started already has its place.
+    fn obstacle(&self, source: &Source) -> Option<Obstacle> {
+        let rate = self.policy.quotas.job_starts_per_second;
+        if matches!(source.work, Work::Idle) {
+            if let Some(data_source) = self.busy.get(&source.id.knowledge_base).cloned() {
+                return Some((HoldReason::KnowledgeBaseBusy { data_source }, None));
+            }
+            if self.busy.len() >= self.policy.quotas.running_jobs as usize {
+                return Some((HoldReason::AccountFull, None));
+            }
+            if self.account.hour_starts >= self.policy.sync.job_starts_per_hour {
+                return Some((HoldReason::HourlyCap, Some(self.next_hour())));
+            }
+        }
+        (!self.account.starts.has_one()).then(|| (HoldReason::Rate, Some(self.account.starts.next(rate))))
     }
 
     fn claim_job(&mut self, mut source: Source, causes: Vec<Id>) {
@@ -475,54 +508,83 @@ impl<'a> Planner<'a> {
         self.keep(source);
     }
 
-    /// Deals out direct requests in turns, so that a data source with many documents does not keep the others waiting.
-    fn send_documents(&mut self, mut sends: Vec<Send>) {
-        sends.sort_by_key(|send| (send.source.last_send, send.fresh[0].changed_at, send.source.id.clone()));
-        let mut turns: Vec<(Source, VecDeque<Document>)> = sends.into_iter().map(|send| (send.source, send.fresh.into())).collect();
+    /// Deals out direct requests. Data sources with few changes come first and in turns, so that none keeps the others
+    /// waiting. What they leave goes to those that wait for a job, one after the other: the sooner one is done with, the
+    /// sooner the next may have a job or the direct road.
+    fn send_documents(&mut self, sends: Vec<Send>) {
+        let (waiting, mut few): (Vec<Send>, Vec<Send>) = sends.into_iter().partition(|send| send.instead_of_job.is_some());
+        let mut waiting = self.leave_to_jobs(waiting);
+        let turn = |send: &Send| (send.source.last_send, send.fresh[0].changed_at, send.source.id.clone());
+        few.sort_by_key(turn);
+        // The one that is under way goes on; the next is the one whose turn to have a job is farthest.
+        waiting.sort_by_key(|send| Reverse(turn(send)));
         if self.policy.mode == Mode::DryRun {
-            for (source, fresh) in turns {
-                let fresh: Vec<_> = fresh.into();
+            for Send { source, fresh, .. } in few {
                 let requests = fresh.chunks(self.policy.quotas.documents_per_request as usize);
                 let decisions = requests.map(|request| send_decision(&source, request, self.now, true)).collect();
                 self.decide_only(source, decisions);
             }
             return;
         }
-        if let Some(until) = self.others_call.filter(|_| !turns.is_empty()) {
+        if (few.is_empty() && waiting.is_empty()) || !self.may_call() {
+            return few.into_iter().chain(waiting).for_each(|send| self.keep(send.source));
+        }
+        let stopped = self.send_in_turns(&mut few).or_else(|| waiting.chunks_mut(1).find_map(|one| self.send_in_turns(one)));
+        if let Some((_, until)) = stopped {
             self.wake(until);
-            return turns.into_iter().for_each(|(source, _)| self.keep(source));
         }
-        let mut stopped = None;
-        while stopped.is_none() && turns.iter().any(|(source, fresh)| !fresh.is_empty() && !self.fills_up(source, fresh)) {
-            for (source, fresh) in &mut turns {
-                if fresh.is_empty() || self.fills_up(source, fresh) {
-                    continue;
-                }
-                stopped = self.send_request(source, fresh);
-                if stopped.is_some() {
-                    break;
-                }
-            }
-        }
-        for (source, fresh) in turns {
+        for Send { source, fresh, instead_of_job } in few.into_iter().chain(waiting) {
             if let Some(calm_at) = self.calm_at(&source, &fresh) {
                 self.wake(calm_at);
             }
-            match (&stopped, fresh.is_empty()) {
-                (Some((reason, until)), false) => self.hold(source, reason.clone(), Some(*until)),
-                _ => self.keep(source),
+            let obstacle = instead_of_job.or_else(|| stopped.clone().map(|(reason, until)| (reason, Some(until))));
+            match obstacle.filter(|_| !fresh.is_empty()) {
+                Some((_, until)) if source.last_send == Some(self.now) => {
+                    until.into_iter().for_each(|until| self.wake(until));
+                    self.keep(source);
+                }
+                Some((reason, until)) => self.hold(source, reason, until),
+                None => self.keep(source),
             }
         }
     }
 
-    /// Whether a request of these documents is better made a little later, when more may have come.
-    fn fills_up(&self, source: &Source, fresh: &VecDeque<Document>) -> bool {
-        self.calm_at(source, fresh).is_some()
+    /// Once the hour's documents are sent, what waits for a job goes on waiting.
+    fn leave_to_jobs(&mut self, waiting: Vec<Send>) -> Vec<Send> {
+        if self.account.hour_documents < self.policy.sync.direct_documents_per_hour {
+            return waiting;
+        }
+        for Send { source, instead_of_job, .. } in waiting {
+            match instead_of_job {
+                Some((reason, until)) => self.hold(source, reason, until),
+                None => self.keep(source),
+            }
+        }
+        Vec::new()
+    }
+
+    /// Deals out requests in turns until nothing is left to send, or says why it stopped before.
+    fn send_in_turns(&mut self, turns: &mut [Send]) -> Option<(HoldReason, Timestamp)> {
+        loop {
+            let mut sent = false;
+            for Send { source, fresh, .. } in &mut *turns {
+                if fresh.is_empty() || self.calm_at(source, fresh).is_some() {
+                    continue;
+                }
+                if let Some(stopped) = self.send_request(source, fresh) {
+                    return Some(stopped);
+                }
+                sent = true;
+            }
+            if !sent {
+                return None;
+            }
+        }
     }
 
     /// When a request that is not full is made all the same, if that is still to come.
-    fn calm_at(&self, source: &Source, fresh: &VecDeque<Document>) -> Option<Timestamp> {
-        let oldest = fresh.front().filter(|document| document.attempts == 0)?;
+    fn calm_at(&self, source: &Source, fresh: &[Document]) -> Option<Timestamp> {
+        let oldest = fresh.first().filter(|document| document.attempts == 0)?;
         if fresh.len() >= self.policy.quotas.documents_per_request as usize {
             return None;
         }
@@ -531,9 +593,9 @@ impl<'a> Planner<'a> {
     }
 
     /// Claims one direct request, or says why not now.
-    fn send_request(&mut self, source: &mut Source, fresh: &mut VecDeque<Document>) -> Option<(HoldReason, Timestamp)> {
+    fn send_request(&mut self, source: &mut Source, fresh: &mut Vec<Document>) -> Option<(HoldReason, Timestamp)> {
         // A document that failed goes alone: should it be what Bedrock refuses a request for, it takes no other with it.
-        let alone = fresh.front().is_some_and(|document| document.attempts > 0);
+        let alone = fresh.first().is_some_and(|document| document.attempts > 0);
         let most = if alone { 1 } else { self.policy.quotas.documents_per_request as usize };
         let request = fresh.iter().take(most).take_while(|document| alone || document.attempts == 0).count();
         if self.documents.len() + request > DOCUMENTS_A_COMMIT {
@@ -552,7 +614,6 @@ impl<'a> Planner<'a> {
         let check_at = self.now + SignedDuration::from_secs(self.policy.sync.check_seconds.into());
         source.check_at = Some(source.check_at.filter(|at| *at > self.now).unwrap_or(check_at));
         source.last_send = Some(self.now);
-        source.announced = None;
         self.wake(check_at);
         self.documents.extend(documents.iter().map(|document| (source.id.clone(), document.clone())));
         let decision = send_decision(source, &documents, self.now, false);
@@ -797,6 +858,60 @@ mod tests {
         assert_eq!(starts(&both), ["KB00000000"]);
         let sent = both.steps.iter().filter(|step| matches!(step, Step::Send { documents, .. } if documents.len() == 4)).count();
         assert_eq!((sent, holds(&both)), (1, vec![]));
+    }
+
+    /// A policy with which what waits for a job shares the direct road.
+    fn sharing(sources: usize) -> Policy {
+        let mut policy = policy(sources);
+        policy.sync.direct_at_most = 20;
+        policy
+    }
+
+    fn sent(plan: &Plan) -> Vec<(String, usize)> {
+        let step = |step: &Step| match step {
+            Step::Send { source, documents, .. } => Some((source.id.knowledge_base.clone(), documents.len())),
+            _ => None,
+        };
+        plan.steps.iter().filter_map(step).collect()
+    }
+
+    #[test]
+    fn what_waits_for_a_job_takes_the_rest_of_the_direct_road_one_after_the_other() {
+        let demands = vec![demand(0, 60), demand(1, 30), demand(2, 60), demand(3, 1)];
+        let planned = plan(Account::default(), demands, &sharing(4), at(10));
+        assert_eq!(starts(&planned), ["KB00000000"]);
+        let request = |n: usize, documents| (format!("KB{n:08}"), documents);
+        assert_eq!(sent(&planned), [request(3, 1), request(2, 10), request(2, 10), request(2, 10), request(2, 10)]);
+        assert_eq!(holds(&planned), [(HoldReason::Rate, Some(at(20)))]);
+    }
+
+    #[test]
+    fn what_is_being_sent_directly_goes_on_before_the_next() {
+        let (mut under_way, other) = (demand(0, 60), demand(1, 60));
+        under_way.source.last_send = Some(at(9));
+        for document in &mut under_way.pending[..5] {
+            *document = document.clone().sent(at(9)).accepted();
+        }
+        let planned = plan(Account::default(), vec![running(2), under_way, other], &sharing(3), at(10));
+        assert_eq!(starts(&planned), ["KB00000001"]);
+        assert!(sent(&planned).iter().all(|(source, _)| source == "KB00000000"), "{:?}", sent(&planned));
+    }
+
+    #[test]
+    fn what_waits_for_a_job_is_left_to_it_once_the_hours_documents_are_sent() {
+        let hour = at(10).as_second() / 3_600;
+        let account = Account { hour, hour_documents: 10_000, ..Account::default() };
+        let mut policy = sharing(2);
+        policy.sync.direct_documents_per_hour = 10_000;
+        let planned = plan(account, vec![demand(0, 60), demand(1, 60)], &policy, at(10));
+        assert_eq!((starts(&planned), sent(&planned)), (vec!["KB00000000".to_owned()], vec![]));
+        assert_eq!(holds(&planned), [(HoldReason::Rate, Some(at(20)))]);
+    }
+
+    #[test]
+    fn a_policy_that_lets_less_than_a_request_go_directly_gets_jobs() {
+        let planned = plan(Account::default(), vec![demand(0, 60), demand(1, 60)], &policy(2), at(10));
+        assert_eq!((starts(&planned), sent(&planned)), (vec!["KB00000000".to_owned()], vec![]));
     }
 
     #[test]

@@ -26,27 +26,36 @@ impl Allowance {
         Self { tokens: passed.mul_add(per_second, self.tokens).min(per_second.max(1.0)), at: now.max(self.at) }
     }
 
-    /// Counts the requests taken as made at a moment: only from then on does the bucket fill again.
+    /// What is left once the requests taken from it are made. Each counts from when it was answered, since it cannot have
+    /// arrived later; one of which no answer is known counts from now. `before` is the bucket that they were taken from.
     #[must_use]
-    pub fn used_until(self, now: Timestamp) -> Self {
-        Self { at: now.max(self.at), ..self }
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small non-negative number")]
+    pub fn made(self, before: Self, per_second: f64, answered: &[Timestamp], now: Timestamp) -> Self {
+        let before = before.refilled(per_second, self.at);
+        let taken = (before.tokens - self.tokens).round().max(0.0) as usize;
+        let mut times = answered.to_vec();
+        times.resize(taken, now);
+        times.sort_unstable();
+        times.into_iter().fold(before, |left, at| {
+            let left = left.refilled(per_second, at);
+            Self { tokens: left.tokens - 1.0, ..left }
+        })
     }
 
     /// Takes one request, if one is left. Refill first.
     pub fn take(&mut self) -> bool {
-        // A hair under one is rounding, not a missing token.
-        let left = self.tokens >= 1.0 - 1e-9;
+        let left = self.has_one();
         if left {
             self.tokens -= 1.0;
         }
         left
     }
 
-    /// Whole requests left. Refill first.
+    /// Whether a request is left. Refill first.
     #[must_use]
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small non-negative number")]
-    pub fn left(&self) -> usize {
-        (self.tokens + 1e-9) as usize
+    pub fn has_one(&self) -> bool {
+        // A hair under one is rounding, not a missing token.
+        self.tokens >= 1.0 - 1e-9
     }
 
     /// When the next request may be made. Refill first.
@@ -82,6 +91,29 @@ mod tests {
         let mut starts = Allowance::default().refilled(0.1, at(60_000));
         assert!(starts.take());
         assert!(!starts.refilled(0.1, at(0)).refilled(0.1, at(60_000)).take());
+    }
+
+    #[test]
+    fn requests_count_from_their_answers() {
+        let before = Allowance::default();
+        let mut planned = before.refilled(5.0, at(0));
+        assert!((0..5).all(|_| planned.take()));
+        // The first was answered after 50 ms, so five more may follow a second after that, and no sooner.
+        let made = planned.made(before, 5.0, &[at(50), at(60), at(70), at(80)], at(100));
+        let left = |now| {
+            let mut made = made.refilled(5.0, at(now));
+            (0..10).take_while(|_| made.take()).count()
+        };
+        assert_eq!((left(1_049), left(1_050), left(9_000)), (4, 5, 5));
+    }
+
+    #[test]
+    fn slow_requests_leave_no_more_than_one_burst() {
+        let before = Allowance::default();
+        let mut planned = before.refilled(5.0, at(0));
+        assert!((0..2).all(|_| planned.take()));
+        let mut made = planned.made(before, 5.0, &[at(300), at(5_000)], at(5_000));
+        assert_eq!((0..10).take_while(|_| made.take()).count(), 4);
     }
 
     proptest! {

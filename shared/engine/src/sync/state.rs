@@ -1,6 +1,7 @@
 //! What is recorded of the account and of each data source.
 
 use flywheel_model::{DataSourceId, HoldReason, Id};
+use flywheel_policy::Quotas;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -30,14 +31,25 @@ pub struct Account {
     pub hour_documents: u32,
 }
 
+/// When the requests that use an allowance were answered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answered {
+    /// `StartIngestionJob` requests.
+    pub starts: Vec<Timestamp>,
+    /// Direct ingestion and deletion requests.
+    pub sends: Vec<Timestamp>,
+    /// `GetKnowledgeBaseDocuments` requests.
+    pub reads: Vec<Timestamp>,
+}
+
 impl Account {
-    /// The account once the requests that were taken are made.
+    /// The account once the requests that were taken from the allowances of `before` are made.
     #[must_use]
-    pub fn called(mut self, now: Timestamp) -> Self {
+    pub fn called(mut self, before: &Self, answered: &Answered, quotas: &Quotas, now: Timestamp) -> Self {
         self.calling_until = None;
-        self.starts = self.starts.used_until(now);
-        self.sends = self.sends.used_until(now);
-        self.reads = self.reads.used_until(now);
+        self.starts = self.starts.made(before.starts, quotas.job_starts_per_second, &answered.starts, now);
+        self.sends = self.sends.made(before.sends, quotas.direct_requests_per_second, &answered.sends, now);
+        self.reads = self.reads.made(before.reads, quotas.document_reads_per_second, &answered.reads, now);
         self
     }
 }
