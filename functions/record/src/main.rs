@@ -13,7 +13,7 @@ const AT_ONCE: usize = 16;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     start_logging();
-    let ledger = Ledger::new(&load_config().await, variable("FLYWHEEL_LEDGER_TABLE")?);
+    let ledger = Ledger::new(&load_config(variable)?, variable("FLYWHEEL_LEDGER_TABLE")?);
     let ledger = &ledger;
     run(service_fn(async |event: LambdaEvent<SqsEvent>| {
         let response = each_message(event.payload, AT_ONCE, |message| async move {

@@ -10,7 +10,7 @@ use sync_knowledge_bases::{Report, World, asks_for_sweep};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     start_logging();
-    let config = load_config().await;
+    let config = load_config(variable)?;
     let world = World {
         store: StateTable::new(&config, variable("FLYWHEEL_STATE_TABLE")?),
         bus: EventBridgeBus::new(&config, variable("FLYWHEEL_BUS")?),

@@ -14,6 +14,10 @@ use flywheel_ports::{Bus, ChangeLog, Unavailable, Wakes};
 use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 
+/// Messages taken in at a time: the most that Lambda hands over (`infra/src/stack.rs`). What a message becomes on its way
+/// is several times its size, so a larger batch is not taken in as a whole.
+const AT_A_TIME: usize = 100;
+
 /// Documents recorded at the same time.
 const AT_ONCE: usize = 16;
 
@@ -51,6 +55,15 @@ enum Reading {
     Refused(String),
 }
 
+/// A change to record.
+struct Change {
+    /// The message that told of it.
+    message: String,
+    change: DocumentChange,
+    signal: Id,
+    readers: Vec<DataSourceId>,
+}
+
 /// Takes a batch of S3's events in.
 pub async fn track<L: ChangeLog, B: Bus, W: Wakes>(
     log: &L,
@@ -61,6 +74,48 @@ pub async fn track<L: ChangeLog, B: Bus, W: Wakes>(
     now: Timestamp,
 ) -> Tracked {
     let mut tracked = Tracked::default();
+    let mut touched = BTreeSet::new();
+    let mut recorded = Vec::new();
+    let mut messages = messages.into_iter().peekable();
+    while messages.peek().is_some() {
+        let some = messages.by_ref().take(AT_A_TIME);
+        let changes = publish(bus, policy, some, now, &mut tracked).await;
+        touched.extend(changes.iter().flat_map(|change| change.readers.clone()));
+        let results: Vec<_> = futures::stream::iter(changes)
+            .map(|change| async move { (record(log, &change).await, change.message) })
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
+        for (result, message) in results {
+            match result {
+                Ok(news) => {
+                    *(if news { &mut tracked.recorded } else { &mut tracked.known }) += 1;
+                    recorded.push(message);
+                }
+                Err(error) => {
+                    tracing::warn!(message, %error, "to be delivered again");
+                    tracked.failed.push(message);
+                }
+            }
+        }
+    }
+    // Also for what was known: whoever recorded it may have died before it could wake the loop.
+    if let Err(error) = wake(log, wakes, &touched, now).await {
+        tracing::warn!(%error, "the batch comes again");
+        tracked.failed.extend(recorded);
+    }
+    tracked
+}
+
+/// Reads messages and publishes what they say. The changes to record; none if the bus does not answer, then these
+/// messages come again.
+async fn publish(
+    bus: &impl Bus,
+    policy: &Policy,
+    messages: impl Iterator<Item = Message>,
+    now: Timestamp,
+    tracked: &mut Tracked,
+) -> Vec<Change> {
     let mut changes = Vec::new();
     let mut events = Vec::new();
     let mut told = Vec::new();
@@ -81,39 +136,17 @@ pub async fn track<L: ChangeLog, B: Bus, W: Wakes>(
                 let body = Body::DocumentChanged(change.clone());
                 events.push(Event { id: signal.clone(), subject, causes: Vec::new(), at: now, body });
                 told.push(message.id.clone());
-                changes.push((message.id, change, signal, readers));
+                changes.push(Change { message: message.id, change, signal, readers });
             }
         }
     }
     // Published before anything is recorded: a crash between the two publishes again, under the same id.
     if let Err(error) = bus.publish(&events).await {
-        tracing::warn!(%error, "the batch comes again");
-        tracked.failed = told;
-        return tracked;
+        tracing::warn!(%error, messages = told.len(), "to be delivered again");
+        tracked.failed.extend(told);
+        changes.clear();
     }
-    let touched: BTreeSet<DataSourceId> = changes.iter().flat_map(|(.., readers)| readers.clone()).collect();
-    let changed: Vec<String> = changes.iter().map(|(id, ..)| id.clone()).collect();
-    let results: Vec<_> = futures::stream::iter(changes)
-        .map(|(id, change, signal, readers)| async move { (id, record(log, &change, &signal, &readers).await) })
-        .buffer_unordered(AT_ONCE)
-        .collect()
-        .await;
-    for (id, result) in results {
-        match result {
-            Ok(true) => tracked.recorded += 1,
-            Ok(false) => tracked.known += 1,
-            Err(error) => {
-                tracing::warn!(message = id, %error, "to be delivered again");
-                tracked.failed.push(id);
-            }
-        }
-    }
-    // Also for what was known: whoever recorded it may have died before it could wake the loop.
-    if let Err(error) = wake(log, wakes, &touched, now).await {
-        tracing::warn!(%error, "the batch comes again");
-        tracked.failed = changed;
-    }
-    tracked
+    changes
 }
 
 fn read(policy: &Policy, body: &str) -> Reading {
@@ -140,10 +173,10 @@ fn read(policy: &Policy, body: &str) -> Reading {
 }
 
 /// Records a change with each data source that reads the document. `true` if it was news to one of them.
-async fn record(log: &impl ChangeLog, change: &DocumentChange, signal: &Id, readers: &[DataSourceId]) -> Result<bool, Unavailable> {
+async fn record(log: &impl ChangeLog, change: &Change) -> Result<bool, Unavailable> {
     let mut news = false;
-    for source in readers {
-        news |= record_with(log, source, change, signal).await?;
+    for source in &change.readers {
+        news |= record_with(log, source, &change.change, &change.signal).await?;
     }
     Ok(news)
 }

@@ -10,7 +10,7 @@ use track_documents::{Message, track};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     start_logging();
-    let config = load_config().await;
+    let config = load_config(variable)?;
     let log = StateTable::new(&config, variable("FLYWHEEL_STATE_TABLE")?);
     let bus = EventBridgeBus::new(&config, variable("FLYWHEEL_BUS")?);
     let wakes = WakeQueue::new(&config, variable("FLYWHEEL_WAKES_QUEUE_URL")?);

@@ -1,6 +1,7 @@
 //! S3. Listing is enough: the function can see what there is, and read none of it.
 
 use aws_sdk_s3::Client;
+use aws_types::SdkConfig;
 use flywheel_engine::documents::METADATA_ENDING;
 use flywheel_engine::sync::answers::Object;
 use flywheel_model::DocumentId;
@@ -17,7 +18,7 @@ pub struct S3Buckets {
 impl S3Buckets {
     /// With the SDK's configuration. A local AWS has no host name for each bucket, hence paths where an endpoint is set.
     #[must_use]
-    pub fn new(config: &aws_config::SdkConfig) -> Self {
+    pub fn new(config: &SdkConfig) -> Self {
         let local = config.endpoint_url().is_some();
         Self { client: Client::from_conf(aws_sdk_s3::config::Builder::from(config).force_path_style(local).build()) }
     }

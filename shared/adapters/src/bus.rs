@@ -2,6 +2,7 @@
 
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use aws_types::SdkConfig;
 use flywheel_model::Event;
 use flywheel_ports::{Bus, Unavailable};
 
@@ -26,7 +27,7 @@ pub struct EventBridgeBus {
 impl EventBridgeBus {
     /// The bus of this name.
     #[must_use]
-    pub fn new(config: &aws_config::SdkConfig, bus: String) -> Self {
+    pub fn new(config: &SdkConfig, bus: String) -> Self {
         Self { client: Client::new(config), bus }
     }
 

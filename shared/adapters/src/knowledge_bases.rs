@@ -10,6 +10,7 @@ use aws_sdk_bedrockagent::types::{
     ContentDataSourceType, CustomS3Location, DataSourceType, DocumentContent, DocumentIdentifier, DocumentMetadata, DocumentStatus,
     IngestionJob, IngestionJobStatus, KnowledgeBaseDocument, KnowledgeBaseDocumentDetail, MetadataSourceType, S3Content, S3Location,
 };
+use aws_types::SdkConfig;
 use flywheel_engine::documents::METADATA_ENDING;
 use flywheel_engine::sync::answers::{DocumentState, Job, Object};
 use flywheel_model::{Answer, DataSourceId, DocumentId, JobEnd, JobStatistics};
@@ -28,7 +29,7 @@ impl BedrockKnowledgeBases {
     /// With the SDK's configuration, but without its retries: each request counts against a quota that is shared by all
     /// processes, so the loop itself decides when to ask again.
     #[must_use]
-    pub fn new(config: &aws_config::SdkConfig) -> Self {
+    pub fn new(config: &SdkConfig) -> Self {
         let config = aws_sdk_bedrockagent::config::Builder::from(config)
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::builder().operation_timeout(Duration::from_secs(10)).build())

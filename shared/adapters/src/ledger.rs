@@ -2,6 +2,7 @@
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
+use aws_types::SdkConfig;
 use flywheel_model::Event;
 use flywheel_ports::Unavailable;
 use futures::StreamExt;
@@ -21,7 +22,7 @@ pub struct Ledger {
 impl Ledger {
     /// The ledger in this table.
     #[must_use]
-    pub fn new(config: &aws_config::SdkConfig, table: String) -> Self {
+    pub fn new(config: &SdkConfig, table: String) -> Self {
         Self { client: Client::new(config), table }
     }
 

@@ -2,6 +2,7 @@
 
 mod buckets;
 mod bus;
+mod config;
 mod error;
 mod knowledge_bases;
 mod ledger;
@@ -9,16 +10,14 @@ mod policy;
 mod state;
 mod wakes;
 
-pub use aws_config::SdkConfig;
+// Still the name in `state` for the crate with the SDK's configuration.
+extern crate aws_types as aws_config;
+
 pub use buckets::S3Buckets;
 pub use bus::EventBridgeBus;
+pub use config::load_config;
 pub use knowledge_bases::BedrockKnowledgeBases;
 pub use ledger::Ledger;
 pub use policy::{PolicySource, PolicyUnavailable};
 pub use state::StateTable;
 pub use wakes::WakeQueue;
-
-/// The SDK's configuration from the usual AWS environment.
-pub async fn load_config() -> SdkConfig {
-    aws_config::load_from_env().await
-}

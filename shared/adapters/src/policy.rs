@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use aws_sdk_appconfigdata::Client;
+use aws_types::SdkConfig;
 use flywheel_policy::Policy;
 use flywheel_ports::Unavailable;
 use tokio::sync::Mutex;
@@ -56,7 +57,7 @@ impl PolicySource {
     ///
     /// # Errors
     /// That of `variable`, if one is missing.
-    pub fn from_variables<E>(config: &aws_config::SdkConfig, variable: impl Fn(&'static str) -> Result<String, E>) -> Result<Self, E> {
+    pub fn from_variables<E>(config: &SdkConfig, variable: impl Fn(&'static str) -> Result<String, E>) -> Result<Self, E> {
         Ok(Self {
             client: Client::new(config),
             application: variable("FLYWHEEL_POLICY_APPLICATION")?,

@@ -1,6 +1,7 @@
 //! The queue that wakes the document loop.
 
 use aws_sdk_sqs::Client;
+use aws_types::SdkConfig;
 use flywheel_ports::{Unavailable, Wakes};
 use jiff::SignedDuration;
 
@@ -16,7 +17,7 @@ pub struct WakeQueue {
 impl WakeQueue {
     /// The queue at this address.
     #[must_use]
-    pub fn new(config: &aws_config::SdkConfig, url: String) -> Self {
+    pub fn new(config: &SdkConfig, url: String) -> Self {
         Self { client: Client::new(config), url }
     }
 }
