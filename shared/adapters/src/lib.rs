@@ -10,9 +10,6 @@ mod policy;
 mod state;
 mod wakes;
 
-// Still the name in `state` for the crate with the SDK's configuration.
-extern crate aws_types as aws_config;
-
 pub use buckets::S3Buckets;
 pub use bus::EventBridgeBus;
 pub use config::load_config;

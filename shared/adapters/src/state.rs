@@ -35,7 +35,7 @@ pub struct StateTable {
 impl StateTable {
     /// The table of this name.
     #[must_use]
-    pub fn new(config: &aws_config::SdkConfig, table: String) -> Self {
+    pub fn new(config: &aws_types::SdkConfig, table: String) -> Self {
         Self { client: Client::new(config), table }
     }
 
