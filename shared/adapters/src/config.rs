@@ -1,7 +1,7 @@
 //! The SDK's configuration from what Lambda sets in the environment.
 //!
 //! Lambda gives a function its region and its role's credentials as variables. So none of what the SDK tries by default is
-//! linked in (profiles, STS, containers, the instance's metadata): it is a megabyte of each binary. Tools that run on a
+//! linked in (profiles, STS, containers, the instance's metadata): it is 0.7 MB of each binary. Tools that run on a
 //! person's machine take the whole of it.
 
 use std::time::Duration;

@@ -57,8 +57,9 @@ pub enum Mode {
 /// How document changes become synchronisations of a knowledge base.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyncPolicy {
-    /// Up to this many changed documents of one data source are ingested directly; more start an ingestion job, which
-    /// reads the whole data source. 1 to 1,000; default 100.
+    /// Up to this many changed documents of one data source are ingested directly. With more it wants an ingestion job,
+    /// which reads the whole data source; until it may have one it goes on directly with what the others leave of the
+    /// rate, unless this is less than a full direct request. 1 to 1,000; default 100.
     pub direct_at_most: u32,
     /// A job starts once no change has come for this many seconds. 2 to 900, default 3: below 2 a job could miss
     /// changes, since S3 dates its events to the second.

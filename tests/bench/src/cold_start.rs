@@ -7,6 +7,8 @@
 //! - `spawn_to_next_ms`: from just before the process is spawned until this program, playing the Lambda Runtime API on
 //!   127.0.0.1, has read the head of its first `GET …/invocation/next`. The environment is what Lambda and the stack set,
 //!   with made-up credentials. Every spawn is a new process; the binary is in the page cache after the first.
+//! - `processor_ms`: the processor time that the process has had by then, as the kernel counts it. Whoever else wants the
+//!   processors prolongs the start much and this little.
 //! - `binary_mb`: the size of the file. 1 MB is 1,000,000 bytes.
 //! - `peak_memory_mb…`: the kernel's VmHWM of the process, when it first asked for an invocation (the largest of all
 //!   spawns) and after it had handled events.
@@ -83,6 +85,8 @@ struct Start {
     binary_mb: f64,
     spawn_to_next_ms: Spread,
     ratio_to_empty: f64,
+    processor_ms: Spread,
+    processor_ratio_to_empty: f64,
     peak_memory_mb_at_first_next: f64,
     /// After the events named in `after`.
     peak_memory_mb_after: f64,
@@ -148,6 +152,8 @@ pub(crate) fn run(settings: Settings, out: &Path) -> anyhow::Result<()> {
         ("start ms", 8),
         ("9 of 10", 8),
         ("to empty", 8),
+        ("processor ms", 12),
+        ("to empty", 8),
         ("binary MB", 9),
         ("memory MB", 9),
         ("after work", 10),
@@ -158,6 +164,8 @@ pub(crate) fn run(settings: Settings, out: &Path) -> anyhow::Result<()> {
             short(start.spawn_to_next_ms.median),
             short(start.spawn_to_next_ms.ninth_decile),
             short(start.ratio_to_empty),
+            short(start.processor_ms.median),
+            short(start.processor_ratio_to_empty),
             short(start.binary_mb),
             short(start.peak_memory_mb_at_first_next),
             if start.function == EMPTY { "-".to_owned() } else { short(start.peak_memory_mb_after) },
@@ -221,6 +229,7 @@ impl Bench {
     /// Spawns all functions in turn, again and again.
     fn starts(&self, names: &[&'static str], spawns: usize) -> anyhow::Result<Vec<Start>> {
         let mut took: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+        let mut worked: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
         let mut memory: BTreeMap<&str, u64> = BTreeMap::new();
         println!("Starting each function {spawns} times");
         // The first of each brings its binary into the page cache and does not count.
@@ -232,19 +241,24 @@ impl Bench {
                 *peak = function.peak_memory()?.max(*peak);
                 if round > 0 {
                     took.entry(name).or_default().push(milliseconds(ready));
+                    worked.entry(name).or_default().push(milliseconds(function.processor_time()?));
                 }
             }
         }
         let empty = Spread::of(took[EMPTY].clone())?.median;
+        let empty_worked = Spread::of(worked[EMPTY].clone())?.median;
         names
             .iter()
             .map(|name| {
                 let spread = Spread::of(took[name].clone())?;
+                let processor = Spread::of(worked[name].clone())?;
                 Ok(Start {
                     function: name,
                     binary_mb: megabytes(std::fs::metadata(&self.binaries[name])?.len()),
                     spawn_to_next_ms: spread,
                     ratio_to_empty: spread.median / empty,
+                    processor_ms: processor,
+                    processor_ratio_to_empty: processor.median / empty_worked,
                     peak_memory_mb_at_first_next: megabytes(memory[name]),
                     peak_memory_mb_after: 0.0,
                     after: if *name == SYNC { "a wake with nothing to do" } else { "batches of 10 and of 1,000" },

@@ -88,6 +88,17 @@ impl Function {
         Ok((took, request.body))
     }
 
+    /// The processor time that its threads have had so far.
+    pub(crate) fn processor_time(&self) -> anyhow::Result<Duration> {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id()))?;
+        let nanoseconds = threads.map(|thread| {
+            let statistics = std::fs::read_to_string(thread?.path().join("schedstat"))?;
+            let time = statistics.split(' ').next().and_then(|time| time.parse::<u64>().ok());
+            time.context("the kernel does not tell a thread's time")
+        });
+        Ok(Duration::from_nanos(nanoseconds.sum::<anyhow::Result<u64>>()?))
+    }
+
     /// The most memory that it has had resident so far, in bytes.
     pub(crate) fn peak_memory(&self) -> anyhow::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
