@@ -141,7 +141,7 @@ proptest! {
             _ => None,
         }).collect();
         for span in &spans {
-            assemble(span.conversation.as_deref().unwrap_or_default(), &spans);
+            let _ = assemble(span.conversation.as_deref().unwrap_or_default(), &spans);
         }
     }
 }
