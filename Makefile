@@ -18,7 +18,7 @@ STACK ?= flywheel
 # How `make build-release` compiles: `cargo-zigbuild` links against an old glibc wherever it runs; `cargo` uses this
 # machine's, which must be 2.34 or older to run on Lambda (checked either way).
 COMPILER ?= cargo-zigbuild
-FUNCTIONS := track-documents sync-knowledge-bases record
+FUNCTIONS := track-documents sync-knowledge-bases record count-signals
 
 LOCAL := infra/local
 RUN := $(CURDIR)/.tools/run
@@ -61,10 +61,11 @@ soak: ## Play 20,000 new random runs of the document loop in memory: some minute
 	FLYWHEEL_SOAK=1 $(CARGO) test --locked -p flywheel-tests --test document_loop every_changed -- --nocapture
 
 .PHONY: bench
-bench: $(RUN)/ready build-release ## Measure the loop against its quotas, and the functions' cold starts (target/bench)
+bench: $(RUN)/ready build-release ## Measure the loop against its quotas, what signals cost, and the functions' cold starts (target/bench)
 	PATH="$(RUN)/bin:$$PATH" cargo-lambda lambda build --release --locked --skip-target-check --compiler $(COMPILER) --package empty-function
 	$(CARGO) build --profile bench-sim --locked --package flywheel-bench
 	@"$(CARGO_TARGET_DIR)/bench-sim/bench" kb-sync --out "$(CARGO_TARGET_DIR)/bench/kb-sync.json"
+	@"$(CARGO_TARGET_DIR)/bench-sim/bench" intake --out "$(CARGO_TARGET_DIR)/bench/intake.json"
 	@"$(CARGO_TARGET_DIR)/bench-sim/bench" cold-start --binaries "$(CARGO_TARGET_DIR)/lambda" --out "$(CARGO_TARGET_DIR)/bench/cold-start.json"
 
 .PHONY: fmt

@@ -1,9 +1,11 @@
-//! Measures the document loop against Bedrock's quotas, and the functions' cold starts. `make bench` runs both.
+//! Measures the document loop against Bedrock's quotas, the functions' cold starts, and what taking signals in costs.
+//! `make bench` runs all of them.
 
 mod aws_stub;
 mod bound;
 mod cold_start;
 mod http;
+mod intake;
 mod job_per_object;
 mod kb_sync;
 mod report;
@@ -30,6 +32,14 @@ enum What {
         #[arg(long, default_value = "target/bench/kb-sync.json")]
         out: PathBuf,
     },
+    /// What a million signals cost on each road, and how many a second of CPU time takes in
+    Intake {
+        #[command(flatten)]
+        settings: intake::Settings,
+        /// Where the figures go
+        #[arg(long, default_value = "target/bench/intake.json")]
+        out: PathBuf,
+    },
     /// The functions' starts, memory and handling of batches
     ColdStart {
         #[command(flatten)]
@@ -43,6 +53,7 @@ enum What {
 fn main() -> anyhow::Result<()> {
     match Options::parse().what {
         What::KbSync { settings, out } => kb_sync::run(settings, &out),
+        What::Intake { settings, out } => intake::run(settings, &out),
         What::ColdStart { settings, out } => cold_start::run(settings, &out),
     }
 }
