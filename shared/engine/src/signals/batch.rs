@@ -1,8 +1,9 @@
 //! How signals are counted once each: which rows are written together.
 //!
-//! A [`Batch`] is written in one transaction: a mark for each signal, on the condition that it is new, and the counts of
-//! these signals added to rows that all batches share. Where a mark is there already, nothing is written; the batch is
-//! written again without that signal. So a signal counts once, however often it comes and with whichever others.
+//! A [`Batch`] is written in one transaction: a mark for each signal, on the condition that it is new, and for each hour
+//! one row with what these signals add to it. Where a mark is there already, nothing is written; the batch is written
+//! again without that signal. So a signal counts once, however often it comes and with whichever others. An hour's counts
+//! are the sum of its rows. No row is written twice, so batches that share no signal never get into each other's way.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,9 +15,8 @@ use super::tally::counts;
 /// Rows that one transaction writes at most (Amazon DynamoDB quotas).
 pub const TRANSACTION: usize = 100;
 
-/// An hour's counts are spread over this many shards, each with rows of its own, so that batches written at the same
-/// time seldom meet on a row.
-pub const SHARDS: u8 = 8;
+/// About the most bytes of keys and parts in one batch. A DynamoDB item has up to 400 KB.
+const BYTES: usize = 200_000;
 
 /// How long a mark is kept after its signal's time. A message is at most 7 days late and may wait 14 days in a queue;
 /// until then it must be known, and as long it can be looked up.
@@ -55,10 +55,9 @@ impl Entry {
         self.at.saturating_add(MARK_KEPT).unwrap_or(Timestamp::MAX)
     }
 
-    fn rows(&self) -> impl Iterator<Item = (Hour, String)> {
-        let mut rows = BTreeMap::new();
-        write(&self.counts, &mut rows);
-        rows.into_keys().map(|row| (self.hour(), row))
+    fn bytes(&self) -> usize {
+        let parts = |count: &Count| count.parts.keys().map(|part| part.len() + 8).sum::<usize>();
+        self.counts.iter().map(|(series, count)| series.key.as_str().len() + 16 + parts(count)).sum()
     }
 }
 
@@ -73,35 +72,44 @@ pub fn counts_expire_at(hour: Hour) -> Timestamp {
 pub struct Batch {
     /// The object that holds their observations.
     pub evidence: String,
-    /// Where their counts go.
-    pub shard: u8,
     /// The signals, each once.
     pub entries: Vec<Entry>,
 }
 
+/// What a batch adds to an hour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Addition {
+    /// Tells it from all others of the hour: its first signal, which no other batch counts.
+    pub id: Id,
+    /// What is added.
+    pub counts: BTreeMap<Series, Count>,
+}
+
 impl Batch {
-    /// Splits signals into batches that fit into a transaction each. Signals of the same rows come together, since that
-    /// saves writes; a signal that is there twice counts once. The same signals give the same batches.
+    /// Splits signals into batches that fit into a transaction each. Signals of the same hour and key come together,
+    /// since that saves rows and makes them small; a signal that is there twice counts once. The same signals give the same batches.
     #[must_use]
-    pub fn split(evidence: &str, entries: Vec<Entry>) -> Vec<Self> {
+    pub fn split(evidence: &str, mut entries: Vec<Entry>) -> Vec<Self> {
         let mut seen = BTreeSet::new();
-        let mut entries: Vec<(Vec<(Hour, String)>, Entry)> =
-            entries.into_iter().filter(|entry| seen.insert(entry.signal.clone())).map(|entry| (entry.rows().collect(), entry)).collect();
-        entries.sort_by(|one, other| (&one.0, &one.1.signal).cmp(&(&other.0, &other.1.signal)));
-        let mut shard = Id::of("shard", &[evidence]).as_str().bytes().fold(0, |sum: u8, digit| sum.wrapping_add(digit)) % SHARDS;
+        entries.retain(|entry| seen.insert(entry.signal.clone()));
+        let place = |entry: &Entry| (entry.hour(), entry.counts.first().map(|(series, _)| series.clone()), entry.signal.clone());
+        entries.sort_by_cached_key(place);
         let mut batches: Vec<Self> = Vec::new();
-        let mut rows: BTreeSet<(Hour, String)> = BTreeSet::new();
-        for (touched, entry) in entries {
-            let more = touched.iter().filter(|row| !rows.contains(row)).count();
+        let mut hours: BTreeSet<Hour> = BTreeSet::new();
+        let mut bytes = 0;
+        for entry in entries {
+            let rows = hours.len() + usize::from(!hours.contains(&entry.hour()));
+            bytes += entry.bytes();
+            let hour = entry.hour();
             match batches.last_mut() {
-                Some(batch) if batch.entries.len() + 1 + rows.len() + more <= TRANSACTION => batch.entries.push(entry),
+                Some(batch) if batch.entries.len() + 1 + rows <= TRANSACTION && bytes <= BYTES => batch.entries.push(entry),
                 _ => {
-                    rows.clear();
-                    batches.push(Self { evidence: evidence.to_owned(), shard, entries: vec![entry] });
-                    shard = (shard + 1) % SHARDS;
+                    hours.clear();
+                    bytes = entry.bytes();
+                    batches.push(Self { evidence: evidence.to_owned(), entries: vec![entry] });
                 }
             }
-            rows.extend(touched);
+            hours.insert(hour);
         }
         batches
     }
@@ -113,102 +121,46 @@ impl Batch {
         self
     }
 
-    /// The batch with its counts in another shard.
+    /// What is added to which hours.
     #[must_use]
-    pub fn aside(self) -> Self {
-        Self { shard: (self.shard + 1) % SHARDS, ..self }
-    }
-
-    /// What is added to which rows of which hours.
-    #[must_use]
-    pub fn rows(&self) -> BTreeMap<Hour, Rows> {
-        let mut hours: BTreeMap<Hour, Rows> = BTreeMap::new();
-        for entry in &self.entries {
-            if !entry.counts.is_empty() {
-                write(&entry.counts, hours.entry(entry.hour()).or_default());
+    pub fn additions(&self) -> BTreeMap<Hour, Addition> {
+        let mut hours: BTreeMap<Hour, Addition> = BTreeMap::new();
+        for entry in self.entries.iter().filter(|entry| !entry.counts.is_empty()) {
+            let addition = hours.entry(entry.hour()).or_insert_with(|| Addition { id: entry.signal.clone(), counts: BTreeMap::new() });
+            for (series, count) in &entry.counts {
+                match addition.counts.get_mut(series) {
+                    Some(sum) => sum.add(count),
+                    None => drop(addition.counts.insert(series.clone(), count.clone())),
+                }
             }
         }
         hours
     }
 }
 
-/// Rows of one hour: a row's name, and the numbers in it by their names.
-pub type Rows = BTreeMap<String, BTreeMap<String, u64>>;
-
-const TRIALS: &str = "trials";
-const EVENTS: &str = "events";
-const KNOWN: &str = "known";
-const RESOLVED: &str = "resolved";
-
-/// A key has no control characters, so this one ends a service's name before its cause.
-const END: char = '\u{1f}';
-
-/// Adds counts to rows. The rates of one intent share a row; so does a rate with its reasons, which are few. Root causes
-/// of releases are whatever senders name, so each has a row of its own: no row grows without bound.
-pub fn write(counts: &[(Series, Count)], rows: &mut Rows) {
+/// Writes counts as text, small and readable: trials, events and parts of each key of each metric, as in
+/// `{"timeouts":{"nightly":[12,1,{"timed_out":1}]}}`.
+#[must_use]
+pub fn write(counts: &BTreeMap<Series, Count>) -> String {
+    let mut written: BTreeMap<Metric, BTreeMap<&str, (u64, u64, &BTreeMap<String, u64>)>> = BTreeMap::new();
     for (Series { metric, key }, count) in counts {
-        let row = rows.entry(format!("{}#{key}", prefix(*metric))).or_default();
-        let mut add = |name: &str, number: u64| {
-            if number > 0 {
-                match row.get_mut(name) {
-                    Some(sum) => *sum += number,
-                    None => drop(row.insert(name.to_owned(), number)),
-                }
-            }
-        };
-        match metric {
-            Metric::Resolution => {
-                add(KNOWN, count.trials);
-                add(RESOLVED, count.events);
-            }
-            Metric::FailedReleases => {
-                add(TRIALS, count.trials);
-                add(EVENTS, count.events);
-                for (cause, number) in &count.parts {
-                    *rows.entry(format!("cause#{key}{END}{cause}")).or_default().entry(EVENTS.to_owned()).or_default() += number;
-                }
-            }
-            _ => {
-                add(TRIALS, count.trials);
-                add(EVENTS, count.events);
-                count.parts.iter().for_each(|(reason, number)| add(reason, *number));
-            }
-        }
+        written.entry(*metric).or_default().insert(key.as_str(), (count.trials, count.events, &count.parts));
     }
+    serde_json::to_string(&written).unwrap_or_default()
 }
 
-/// Adds a row's numbers to the counts of its hour. A row that is none of ours is passed over.
-pub fn read(row: &str, numbers: &BTreeMap<String, u64>, counts: &mut BTreeMap<Series, Count>) {
-    let Some((kind, name)) = row.split_once('#') else { return };
-    let number = |name: &str| numbers.get(name).copied().unwrap_or_default();
-    let mut add = |metric, key: &str, count: Count| {
-        if let Ok(key) = Key::try_from(key) {
-            counts.entry(Series { metric, key }).or_default().add(&count);
+/// Adds counts that were written as text to others.
+///
+/// # Errors
+/// If the text is not one of [`write`].
+pub fn read(text: &str, counts: &mut BTreeMap<Series, Count>) -> Result<(), serde_json::Error> {
+    let written: BTreeMap<Metric, BTreeMap<Key, (u64, u64, BTreeMap<String, u64>)>> = serde_json::from_str(text)?;
+    for (metric, keys) in written {
+        for (key, (trials, events, parts)) in keys {
+            counts.entry(Series { metric, key }).or_default().add(&Count { trials, events, parts });
         }
-    };
-    if kind == "cause" {
-        if let Some((service, cause)) = name.split_once(END) {
-            add(Metric::FailedReleases, service, Count { parts: BTreeMap::from([(cause.to_owned(), number(EVENTS))]), ..Count::default() });
-        }
-        return;
     }
-    let Some(metric) = Metric::ALL.into_iter().find(|metric| *metric != Metric::Resolution && prefix(*metric) == kind) else { return };
-    let reasons = numbers.iter().filter(|(name, _)| ![TRIALS, EVENTS, KNOWN, RESOLVED].contains(&name.as_str()));
-    let parts = reasons.map(|(name, number)| (name.clone(), *number)).collect();
-    add(metric, name, Count { trials: number(TRIALS), events: number(EVENTS), parts });
-    if number(KNOWN) > 0 {
-        add(Metric::Resolution, name, Count { trials: number(KNOWN), events: number(RESOLVED), parts: BTreeMap::new() });
-    }
-}
-
-fn prefix(metric: Metric) -> &'static str {
-    match metric {
-        Metric::FailedResponses => "topic",
-        Metric::Resolution | Metric::ConversationFailures => "intent",
-        Metric::RetrievalFailures => "knowledge-base",
-        Metric::Timeouts => "workflow",
-        Metric::FailedReleases => "service",
-    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -217,28 +169,16 @@ mod tests {
 
     use super::*;
 
-    /// Counts as observations make them: a resolution only beside its intent's failures, parts only of events.
     fn entry() -> impl Strategy<Value = Entry> {
-        let key = "[a#\u{e9} ]{1,3}".prop_map(|key| Key::try_from(key).expect("a key"));
-        (
-            0..40_u32,
-            0..3_i64,
-            prop::sample::select(Metric::ALL.to_vec()),
-            key,
-            any::<bool>(),
-            prop::sample::subsequence(vec!["error", "no_answer", "x#y"], 0..3),
-        )
-            .prop_map(|(id, hour, metric, key, event, parts)| {
-                let parts = if event { parts.into_iter().map(|part| (part.to_owned(), 1)).collect() } else { BTreeMap::new() };
-                let count = Count { trials: 1, events: u64::from(event), parts };
-                let series = |metric| Series { metric, key: key.clone() };
-                let counts = match metric {
-                    Metric::Resolution => vec![
-                        (series(Metric::Resolution), Count { parts: BTreeMap::new(), ..count.clone() }),
-                        (series(Metric::ConversationFailures), count),
-                    ],
-                    metric => vec![(series(metric), count)],
+        let key = "[a#\"\u{e9} ]{1,3}".prop_map(|key| Key::try_from(key).expect("a key"));
+        let parts = prop::sample::subsequence(vec!["error", "no_answer", "x#y"], 0..3);
+        (0..40_u32, 0..150_i64, prop::collection::vec((prop::sample::select(Metric::ALL.to_vec()), key, any::<bool>(), parts), 0..3))
+            .prop_map(|(id, hour, counts)| {
+                let count = |(metric, key, event, parts): (Metric, Key, bool, Vec<&str>)| {
+                    let parts = parts.into_iter().filter(|_| event).map(|part| (part.to_owned(), 1)).collect();
+                    (Series { metric, key }, Count { trials: 1, events: u64::from(event), parts })
                 };
+                let counts = counts.into_iter().map(count).collect();
                 Entry { signal: Id::of("signal", &[&id.to_string()]), at: Hour(hour + 500_000).start(), counts }
             })
     }
@@ -261,15 +201,16 @@ mod tests {
             for entry in &entries {
                 distinct.entry(entry.signal.clone()).or_insert_with(|| entry.clone());
             }
-            let split: Vec<&Entry> = batches.iter().flat_map(|batch| &batch.entries).collect();
-            prop_assert_eq!(split.len(), distinct.len());
+            prop_assert_eq!(batches.iter().map(|batch| batch.entries.len()).sum::<usize>(), distinct.len());
             let mut read_back: BTreeMap<(Hour, Series), Count> = BTreeMap::new();
+            let mut ids = BTreeSet::new();
             for batch in &batches {
-                let hours = batch.rows();
-                prop_assert!(batch.entries.len() + hours.values().map(BTreeMap::len).sum::<usize>() <= TRANSACTION);
-                for (hour, rows) in hours {
+                let additions = batch.additions();
+                prop_assert!(batch.entries.len() + additions.len() <= TRANSACTION);
+                for (hour, addition) in additions {
+                    prop_assert!(ids.insert((hour, addition.id)), "two additions under one id");
                     let mut counts = BTreeMap::new();
-                    rows.iter().for_each(|(row, numbers)| read(row, numbers, &mut counts));
+                    read(&write(&addition.counts), &mut counts).expect("written");
                     for (series, count) in counts {
                         read_back.entry((hour, series)).or_default().add(&count);
                     }
@@ -280,15 +221,22 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_with_all_causes_fits() {
-        let parts = (0..super::super::tally::CAUSES).map(|cause| (cause.to_string(), 1)).collect();
-        let series = Series { metric: Metric::FailedReleases, key: Key::try_from("s").expect("a key") };
+    fn long_names_do_not_make_a_row_too_large() {
+        let long = |n: usize| format!("{n:-<200}").replace('-', "\u{1f600}");
         let entry = |id: usize| Entry {
             signal: Id::of("signal", &[&id.to_string()]),
             at: Timestamp::UNIX_EPOCH,
-            counts: vec![(series.clone(), Count { trials: 1, events: 1, parts: BTreeMap::clone(&parts) })],
+            counts: vec![(
+                Series { metric: Metric::FailedReleases, key: Key::try_from(long(id)).expect("a key") },
+                Count { trials: 1, events: 1, parts: (0..20).map(|part| (long(part), 1)).collect() },
+            )],
         };
-        let batches = Batch::split("e", (0..100).map(entry).collect());
-        assert_eq!(batches.iter().map(|batch| batch.entries.len()).collect::<Vec<_>>(), [79, 21]);
+        let batches = Batch::split("e", (0..99).map(entry).collect());
+        for batch in &batches {
+            for addition in batch.additions().values() {
+                assert!(write(&addition.counts).len() < 300_000);
+            }
+        }
+        assert!(batches.len() > 5, "{}", batches.len());
     }
 }
