@@ -18,7 +18,7 @@ STACK ?= flywheel
 # How `make build-release` compiles: `cargo-zigbuild` links against an old glibc wherever it runs; `cargo` uses this
 # machine's, which must be 2.34 or older to run on Lambda (checked either way).
 COMPILER ?= cargo-zigbuild
-FUNCTIONS := track-documents sync-knowledge-bases record
+FUNCTIONS := track-documents sync-knowledge-bases record count-signals
 
 LOCAL := infra/local
 RUN := $(CURDIR)/.tools/run
@@ -66,6 +66,8 @@ bench: $(RUN)/ready build-release ## Measure the loop against its quotas, change
 	$(CARGO) build --profile bench-sim --locked --package flywheel-bench
 	@"$(CARGO_TARGET_DIR)/bench-sim/bench" kb-sync --out "$(CARGO_TARGET_DIR)/bench/kb-sync.json"
 	@"$(CARGO_TARGET_DIR)/bench-sim/bench" detection --out "$(CARGO_TARGET_DIR)/bench/detection.json"
+bench: $(RUN)/ready build-release ## Measure the loop against its quotas, what signals cost, and the functions' cold starts (target/bench)
+	@"$(CARGO_TARGET_DIR)/bench-sim/bench" intake --out "$(CARGO_TARGET_DIR)/bench/intake.json"
 	@"$(CARGO_TARGET_DIR)/bench-sim/bench" cold-start --binaries "$(CARGO_TARGET_DIR)/lambda" --out "$(CARGO_TARGET_DIR)/bench/cold-start.json"
 
 .PHONY: fmt

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 /// Messages are counted together up to about this many signals: the more, the fewer writes for each.
 const TOGETHER: usize = 1_000;
 
-/// Batches counted at the same time. Their shards differ, so they do not meet on a row.
+/// Batches counted at the same time. They share no row.
 const AT_ONCE: usize = 4;
 
 /// Tries to count a batch, beside those that made it smaller.
@@ -202,10 +202,7 @@ impl<S: SignalStore, O: Observations, B: Bus> Counting<'_, S, O, B> {
                     batch = batch.without(&known);
                     tries += usize::from(batch.entries.len() == before);
                 }
-                Counted::Busy => {
-                    batch = batch.aside();
-                    tries += 1;
-                }
+                Counted::Busy => tries += 1,
             }
             if tries == TRIES {
                 return Err(Unavailable { what: "count signals", why: format!("{TRIES} times others wrote the same rows") });

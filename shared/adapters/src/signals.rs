@@ -1,19 +1,18 @@
 //! Marks and counts of signals in DynamoDB.
 //!
-//! One table. `signal#ID` holds a signal's mark: that it is counted, and in which object its observation is.
-//! `hour#HOUR#SHARD` holds the counts of an hour, a row for each topic, intent, knowledge base, workflow, service and
-//! root cause; their sum over the shards is what was counted. `touched` holds the hours in which something was counted.
+//! One table. `signal#ID` holds a signal's mark: that it is counted, and in which object its observation is. `hour#HOUR`
+//! holds what batches added to an hour, a row for each; their sum is what was counted. `touched` holds the hours in which
+//! something was counted.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
-use flywheel_engine::signals::batch::{self, Batch, Entry, SHARDS};
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use flywheel_engine::signals::batch::{self, Addition, Batch, Entry};
 use flywheel_model::{Count, Hour, Id, Series};
 use flywheel_ports::{Counted, Counts, SignalStore, Unavailable};
-use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
 use crate::error::unavailable;
@@ -103,6 +102,12 @@ impl SignalTable {
             }
         }
         Ok(counts)
+    fn addition(&self, hour: Hour, addition: &Addition) -> Result<TransactWriteItem, Unavailable> {
+        let mut item = key(&hour_key(hour), addition.id.as_str());
+        item.insert("counts".to_owned(), string(&batch::write(&addition.counts)));
+        item.insert(EXPIRES_AT.to_owned(), seconds(batch::counts_expire_at(hour)));
+        let put = Put::builder().table_name(&self.table).set_item(Some(item));
+        Ok(TransactWriteItem::builder().put(put.build().map_err(|error| broken(&error))?).build())
     }
 }
 
@@ -116,6 +121,8 @@ impl SignalStore for SignalTable {
                 let example = examples.get(&(hour, row.clone())).copied();
                 writes.push(self.addition((hour, batch.shard), &row, &numbers, example)?);
             }
+        for (hour, addition) in batch.additions() {
+            writes.push(self.addition(hour, &addition)?);
         }
         match self.client.transact_write_items().set_transact_items(Some(writes)).send().await {
             Ok(_) => Ok(Counted::All),
@@ -161,15 +168,23 @@ impl Counts for SignalTable {
     }
 
     async fn counts(&self, hour: Hour) -> Result<BTreeMap<Series, Count>, Unavailable> {
-        let shards = futures::stream::iter(0..SHARDS).map(|shard| self.counts_of(hour, shard)).buffer_unordered(usize::from(SHARDS));
-        shards
-            .try_fold(BTreeMap::new(), async |mut sum: BTreeMap<Series, Count>, counts| {
-                for (series, count) in counts {
-                    sum.entry(series).or_default().add(&count);
-                }
-                Ok(sum)
-            })
-            .await
+        let mut rows = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("pk = :hour")
+            .expression_attribute_values(":hour", string(&hour_key(hour)))
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send();
+        let mut counts = BTreeMap::new();
+        while let Some(row) = rows.next().await {
+            let row = row.map_err(unavailable("read counts"))?;
+            let text = row.get("counts").and_then(|counts| counts.as_s().ok()).map_or("", String::as_str);
+            batch::read(text, &mut counts).map_err(|error| Unavailable { what: "read counts", why: error.to_string() })?;
+        }
+        Ok(counts)
     }
 }
 
@@ -199,8 +214,8 @@ fn mark_key(signal: &Id) -> Item {
     key(&format!("signal#{signal}"), MARK)
 }
 
-fn shard_of(hour: Hour, shard: u8) -> String {
-    format!("hour#{}#{shard}", hour.0)
+fn hour_key(hour: Hour) -> String {
+    format!("hour#{}", hour.0)
 }
 
 /// Digits that sort as the numbers do.

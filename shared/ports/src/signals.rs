@@ -24,7 +24,7 @@ pub enum Counted {
     All,
     /// None of it is counted, for these signals were before.
     Known(BTreeSet<Id>),
-    /// None of it is counted, for others write the same rows at this moment.
+    /// None of it is counted, for another batch with some of its signals is being counted at this moment.
     Busy,
 }
 

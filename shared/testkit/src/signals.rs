@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use flywheel_engine::signals::batch::{self, Batch, SHARDS};
+use flywheel_engine::signals::batch::{self, Batch};
 use flywheel_model::{Count, Event, Hour, Id, Observation, Series};
 use flywheel_ports::{Bus, Counted, Counts, Observations, SignalStore, Unavailable};
 
@@ -15,8 +15,8 @@ use crate::ports::Step;
 pub struct SignalMemory {
     /// The object that each counted signal's mark names.
     pub marks: BTreeMap<Id, String>,
-    /// The rows of each hour and shard.
-    pub rows: BTreeMap<(Hour, u8), batch::Rows>,
+    /// What batches added to each hour, as it is written.
+    pub additions: BTreeMap<Hour, BTreeMap<Id, String>>,
     /// How often each hour was touched.
     pub touched: BTreeMap<Hour, u64>,
     /// The evidence.
@@ -60,7 +60,7 @@ impl SignalMemory {
     pub fn new(seed: u64) -> Self {
         Self {
             marks: BTreeMap::new(),
-            rows: BTreeMap::new(),
+            additions: BTreeMap::new(),
             touched: BTreeMap::new(),
             objects: BTreeMap::new(),
             ledger: BTreeMap::new(),
@@ -72,8 +72,8 @@ impl SignalMemory {
     }
 
     fn count(&mut self, batch: &Batch) -> Counted {
-        let hours = batch.rows();
-        let writes = batch.entries.len() + hours.values().map(BTreeMap::len).sum::<usize>();
+        let additions = batch.additions();
+        let writes = batch.entries.len() + additions.len();
         assert!(writes <= batch::TRANSACTION, "a transaction of {writes} writes");
         let distinct: BTreeSet<&Id> = batch.entries.iter().map(|entry| &entry.signal).collect();
         assert_eq!(distinct.len(), batch.entries.len(), "DynamoDB refuses a transaction that writes a row twice");
@@ -84,14 +84,11 @@ impl SignalMemory {
             self.spent.mark_units += 2 * bytes.div_ceil(1_024);
             self.spent.mark_bytes += bytes;
         }
-        for (hour, rows) in &hours {
-            for (name, numbers) in rows {
-                // All numbers that the row has by then, not only those that are added.
-                let stands = self.rows.get(&(*hour, batch.shard)).and_then(|rows| rows.get(name)).unwrap_or(numbers);
-                let numbers = stands.keys().chain(numbers.keys()).collect::<BTreeSet<_>>().into_iter().map(|name| (name.as_str(), 6));
-                let bytes = item_bytes(&format!("hour#{}#{}", hour.0, batch.shard), name, numbers.chain([("expires_at", 6)]));
-                self.spent.count_units += 2 * bytes.div_ceil(1_024);
-            }
+        for (hour, addition) in &additions {
+            let text = batch::write(&addition.counts);
+            let bytes = item_bytes(&format!("hour#{}", hour.0), addition.id.as_str(), [("counts", text.len()), ("expires_at", 6)]);
+            assert!(bytes < 400 * 1_024, "an item of {bytes} bytes");
+            self.spent.count_units += 2 * bytes.div_ceil(1_024);
         }
         let known: BTreeSet<Id> = distinct.into_iter().filter(|signal| self.marks.contains_key(*signal)).cloned().collect();
         if !known.is_empty() {
@@ -103,26 +100,23 @@ impl SignalMemory {
         for entry in &batch.entries {
             self.marks.insert(entry.signal.clone(), batch.evidence.clone());
         }
-        for (hour, rows) in hours {
-            for (row, numbers) in rows {
-                let stored = self.rows.entry((hour, batch.shard)).or_default().entry(row).or_default();
-                numbers.into_iter().for_each(|(name, number)| *stored.entry(name).or_default() += number);
-            }
+        for (hour, addition) in additions {
+            let before = self.additions.entry(hour).or_default().insert(addition.id, batch::write(&addition.counts));
+            assert_eq!(before, None, "an addition was overwritten");
         }
         Counted::All
     }
 
-    /// Everything counted, over all shards.
+    /// Everything counted.
     #[must_use]
     pub fn all_counts(&self) -> BTreeMap<(Hour, Series), Count> {
-        let hours: BTreeSet<Hour> = self.rows.keys().map(|(hour, _)| *hour).collect();
-        hours.into_iter().flat_map(|hour| self.counts_of(hour).into_iter().map(move |(series, count)| ((hour, series), count))).collect()
+        self.additions.keys().flat_map(|hour| self.counts_of(*hour).into_iter().map(|(series, count)| ((*hour, series), count))).collect()
     }
 
     fn counts_of(&self, hour: Hour) -> BTreeMap<Series, Count> {
         let mut counts = BTreeMap::new();
-        for rows in (0..SHARDS).filter_map(|shard| self.rows.get(&(hour, shard))) {
-            rows.iter().for_each(|(row, numbers)| batch::read(row, numbers, &mut counts));
+        for text in self.additions.get(&hour).into_iter().flat_map(BTreeMap::values) {
+            batch::read(text, &mut counts).expect("it was written so");
         }
         counts
     }

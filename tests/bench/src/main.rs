@@ -1,5 +1,7 @@
 //! Measures the document loop against Bedrock's quotas, change detection against chance, and the functions' cold starts.
 //! `make bench` runs all three.
+//! Measures the document loop against Bedrock's quotas, the functions' cold starts, and what taking signals in costs.
+//! `make bench` runs all of them.
 
 mod aws_stub;
 mod binomial;
@@ -7,6 +9,7 @@ mod bound;
 mod cold_start;
 mod detection;
 mod http;
+mod intake;
 mod job_per_object;
 mod kb_sync;
 mod report;
@@ -39,6 +42,10 @@ enum What {
         settings: detection::Settings,
         /// Where the figures go
         #[arg(long, default_value = "target/bench/detection.json")]
+    /// What a million signals cost on each road, and how many a second of CPU time takes in
+    Intake {
+        settings: intake::Settings,
+        #[arg(long, default_value = "target/bench/intake.json")]
         out: PathBuf,
     },
     /// The functions' starts, memory and handling of batches
@@ -55,6 +62,7 @@ fn main() -> anyhow::Result<()> {
     match Options::parse().what {
         What::KbSync { settings, out } => kb_sync::run(settings, &out),
         What::Detection { settings, out } => detection::run(settings, &out),
+        What::Intake { settings, out } => intake::run(settings, &out),
         What::ColdStart { settings, out } => cold_start::run(settings, &out),
     }
 }

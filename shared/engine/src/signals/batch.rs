@@ -1,8 +1,9 @@
 //! How signals are counted once each: which rows are written together.
 //!
-//! A [`Batch`] is written in one transaction: a mark for each signal, on the condition that it is new, and the counts of
-//! these signals added to rows that all batches share. Where a mark is there already, nothing is written; the batch is
-//! written again without that signal. So a signal counts once, however often it comes and with whichever others.
+//! A [`Batch`] is written in one transaction: a mark for each signal, on the condition that it is new, and for each hour
+//! one row with what these signals add to it. Where a mark is there already, nothing is written; the batch is written
+//! again without that signal. So a signal counts once, however often it comes and with whichever others. An hour's counts
+//! are the sum of its rows. No row is written twice, so batches that share no signal never get into each other's way.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,9 +15,8 @@ use super::tally::counts;
 /// Rows that one transaction writes at most (Amazon DynamoDB quotas).
 pub const TRANSACTION: usize = 100;
 
-/// An hour's counts are spread over this many shards, each with rows of its own, so that batches written at the same
-/// time seldom meet on a row.
-pub const SHARDS: u8 = 8;
+/// About the most bytes of keys and parts in one batch. A DynamoDB item has up to 400 KB.
+const BYTES: usize = 200_000;
 
 /// How long a mark is kept after its signal's time. A message is at most 7 days late and may wait 14 days in a queue;
 /// until then it must be known, and as long it can be looked up.
@@ -55,10 +55,9 @@ impl Entry {
         self.at.saturating_add(MARK_KEPT).unwrap_or(Timestamp::MAX)
     }
 
-    fn rows(&self) -> impl Iterator<Item = (Hour, String)> {
-        let mut rows = BTreeMap::new();
-        write(&self.counts, &mut rows);
-        rows.into_keys().map(|row| (self.hour(), row))
+    fn bytes(&self) -> usize {
+        let parts = |count: &Count| count.parts.keys().map(|part| part.len() + 8).sum::<usize>();
+        self.counts.iter().map(|(series, count)| series.key.as_str().len() + 16 + parts(count)).sum()
     }
 }
 
@@ -73,35 +72,44 @@ pub fn counts_expire_at(hour: Hour) -> Timestamp {
 pub struct Batch {
     /// The object that holds their observations.
     pub evidence: String,
-    /// Where their counts go.
-    pub shard: u8,
     /// The signals, each once.
     pub entries: Vec<Entry>,
 }
 
+/// What a batch adds to an hour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Addition {
+    /// Tells it from all others of the hour: its first signal, which no other batch counts.
+    pub id: Id,
+    /// What is added.
+    pub counts: BTreeMap<Series, Count>,
+}
+
 impl Batch {
-    /// Splits signals into batches that fit into a transaction each. Signals of the same rows come together, since that
-    /// saves writes; a signal that is there twice counts once. The same signals give the same batches.
+    /// Splits signals into batches that fit into a transaction each. Signals of the same hour and key come together,
+    /// since that saves rows and makes them small; a signal that is there twice counts once. The same signals give the same batches.
     #[must_use]
-    pub fn split(evidence: &str, entries: Vec<Entry>) -> Vec<Self> {
+    pub fn split(evidence: &str, mut entries: Vec<Entry>) -> Vec<Self> {
         let mut seen = BTreeSet::new();
-        let mut entries: Vec<(Vec<(Hour, String)>, Entry)> =
-            entries.into_iter().filter(|entry| seen.insert(entry.signal.clone())).map(|entry| (entry.rows().collect(), entry)).collect();
-        entries.sort_by(|one, other| (&one.0, &one.1.signal).cmp(&(&other.0, &other.1.signal)));
-        let mut shard = Id::of("shard", &[evidence]).as_str().bytes().fold(0, |sum: u8, digit| sum.wrapping_add(digit)) % SHARDS;
+        entries.retain(|entry| seen.insert(entry.signal.clone()));
+        let place = |entry: &Entry| (entry.hour(), entry.counts.first().map(|(series, _)| series.clone()), entry.signal.clone());
+        entries.sort_by_cached_key(place);
         let mut batches: Vec<Self> = Vec::new();
-        let mut rows: BTreeSet<(Hour, String)> = BTreeSet::new();
-        for (touched, entry) in entries {
-            let more = touched.iter().filter(|row| !rows.contains(row)).count();
+        let mut hours: BTreeSet<Hour> = BTreeSet::new();
+        let mut bytes = 0;
+        for entry in entries {
+            let rows = hours.len() + usize::from(!hours.contains(&entry.hour()));
+            bytes += entry.bytes();
+            let hour = entry.hour();
             match batches.last_mut() {
-                Some(batch) if batch.entries.len() + 1 + rows.len() + more <= TRANSACTION => batch.entries.push(entry),
+                Some(batch) if batch.entries.len() + 1 + rows <= TRANSACTION && bytes <= BYTES => batch.entries.push(entry),
                 _ => {
-                    rows.clear();
-                    batches.push(Self { evidence: evidence.to_owned(), shard, entries: vec![entry] });
-                    shard = (shard + 1) % SHARDS;
+                    hours.clear();
+                    bytes = entry.bytes();
+                    batches.push(Self { evidence: evidence.to_owned(), entries: vec![entry] });
                 }
             }
-            rows.extend(touched);
+            hours.insert(hour);
         }
         batches
     }
@@ -113,19 +121,17 @@ impl Batch {
         self
     }
 
-    /// The batch with its counts in another shard.
+    /// What is added to which hours.
     #[must_use]
-    pub fn aside(self) -> Self {
-        Self { shard: (self.shard + 1) % SHARDS, ..self }
-    }
-
-    /// What is added to which rows of which hours.
-    #[must_use]
-    pub fn rows(&self) -> BTreeMap<Hour, Rows> {
-        let mut hours: BTreeMap<Hour, Rows> = BTreeMap::new();
-        for entry in &self.entries {
-            if !entry.counts.is_empty() {
-                write(&entry.counts, hours.entry(entry.hour()).or_default());
+    pub fn additions(&self) -> BTreeMap<Hour, Addition> {
+        let mut hours: BTreeMap<Hour, Addition> = BTreeMap::new();
+        for entry in self.entries.iter().filter(|entry| !entry.counts.is_empty()) {
+            let addition = hours.entry(entry.hour()).or_insert_with(|| Addition { id: entry.signal.clone(), counts: BTreeMap::new() });
+            for (series, count) in &entry.counts {
+                match addition.counts.get_mut(series) {
+                    Some(sum) => sum.add(count),
+                    None => drop(addition.counts.insert(series.clone(), count.clone())),
+                }
             }
         }
         hours
@@ -202,16 +208,26 @@ pub fn write(counts: &[(Series, Count)], rows: &mut Rows) {
                 count.parts.iter().for_each(|(reason, number)| add(reason, *number));
             }
         }
+/// Writes counts as text, small and readable: trials, events and parts of each key of each metric, as in
+/// `{"timeouts":{"nightly":[12,1,{"timed_out":1}]}}`.
+#[must_use]
+pub fn write(counts: &BTreeMap<Series, Count>) -> String {
+    let mut written: BTreeMap<Metric, BTreeMap<&str, (u64, u64, &BTreeMap<String, u64>)>> = BTreeMap::new();
+    for (Series { metric, key }, count) in counts {
+        written.entry(*metric).or_default().insert(key.as_str(), (count.trials, count.events, &count.parts));
     }
+    serde_json::to_string(&written).unwrap_or_default()
 }
 
-/// Adds a row's numbers to the counts of its hour. A row that is none of ours is passed over.
-pub fn read(row: &str, numbers: &BTreeMap<String, u64>, counts: &mut BTreeMap<Series, Count>) {
-    let Some((kind, name)) = row.split_once('#') else { return };
-    let number = |name: &str| numbers.get(name).copied().unwrap_or_default();
-    let mut add = |metric, key: &str, count: Count| {
-        if let Ok(key) = Key::try_from(key) {
-            counts.entry(Series { metric, key }).or_default().add(&count);
+/// Adds counts that were written as text to others.
+///
+/// # Errors
+/// If the text is not one of [`write`].
+pub fn read(text: &str, counts: &mut BTreeMap<Series, Count>) -> Result<(), serde_json::Error> {
+    let written: BTreeMap<Metric, BTreeMap<Key, (u64, u64, BTreeMap<String, u64>)>> = serde_json::from_str(text)?;
+    for (metric, keys) in written {
+        for (key, (trials, events, parts)) in keys {
+            counts.entry(Series { metric, key }).or_default().add(&Count { trials, events, parts });
         }
     };
     if kind == "cause" {
@@ -237,6 +253,7 @@ fn prefix(metric: Metric) -> &'static str {
         Metric::Timeouts => "workflow",
         Metric::FailedReleases => "service",
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -245,7 +262,6 @@ mod tests {
 
     use super::*;
 
-    /// Counts as observations make them: a resolution only beside its intent's failures, parts only of events.
     fn entry() -> impl Strategy<Value = Entry> {
         let key = "[a#\u{e9} ]{1,3}".prop_map(|key| Key::try_from(key).expect("a key"));
         (
@@ -266,7 +282,15 @@ mod tests {
                         (series(Metric::ConversationFailures), count),
                     ],
                     metric => vec![(series(metric), count)],
+        let key = "[a#\"\u{e9} ]{1,3}".prop_map(|key| Key::try_from(key).expect("a key"));
+        let parts = prop::sample::subsequence(vec!["error", "no_answer", "x#y"], 0..3);
+        (0..40_u32, 0..150_i64, prop::collection::vec((prop::sample::select(Metric::ALL.to_vec()), key, any::<bool>(), parts), 0..3))
+            .prop_map(|(id, hour, counts)| {
+                let count = |(metric, key, event, parts): (Metric, Key, bool, Vec<&str>)| {
+                    let parts = parts.into_iter().filter(|_| event).map(|part| (part.to_owned(), 1)).collect();
+                    (Series { metric, key }, Count { trials: 1, events: u64::from(event), parts })
                 };
+                let counts = counts.into_iter().map(count).collect();
                 Entry { signal: Id::of("signal", &[&id.to_string()]), at: Hour(hour + 500_000).start(), counts }
             })
     }
@@ -289,15 +313,16 @@ mod tests {
             for entry in &entries {
                 distinct.entry(entry.signal.clone()).or_insert_with(|| entry.clone());
             }
-            let split: Vec<&Entry> = batches.iter().flat_map(|batch| &batch.entries).collect();
-            prop_assert_eq!(split.len(), distinct.len());
+            prop_assert_eq!(batches.iter().map(|batch| batch.entries.len()).sum::<usize>(), distinct.len());
             let mut read_back: BTreeMap<(Hour, Series), Count> = BTreeMap::new();
+            let mut ids = BTreeSet::new();
             for batch in &batches {
-                let hours = batch.rows();
-                prop_assert!(batch.entries.len() + hours.values().map(BTreeMap::len).sum::<usize>() <= TRANSACTION);
-                for (hour, rows) in hours {
+                let additions = batch.additions();
+                prop_assert!(batch.entries.len() + additions.len() <= TRANSACTION);
+                for (hour, addition) in additions {
+                    prop_assert!(ids.insert((hour, addition.id)), "two additions under one id");
                     let mut counts = BTreeMap::new();
-                    rows.iter().for_each(|(row, numbers)| read(row, numbers, &mut counts));
+                    read(&write(&addition.counts), &mut counts).expect("written");
                     for (series, count) in counts {
                         read_back.entry((hour, series)).or_default().add(&count);
                     }
@@ -308,15 +333,23 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_with_all_causes_fits() {
-        let parts = (0..super::super::tally::CAUSES).map(|cause| (cause.to_string(), 1)).collect();
-        let series = Series { metric: Metric::FailedReleases, key: Key::try_from("s").expect("a key") };
+    fn long_names_do_not_make_a_row_too_large() {
+        let long = |n: usize| format!("{n:-<200}").replace('-', "\u{1f600}");
         let entry = |id: usize| Entry {
             signal: Id::of("signal", &[&id.to_string()]),
             at: Timestamp::UNIX_EPOCH,
             counts: vec![(series.clone(), Count { trials: 1, events: 1, parts: BTreeMap::clone(&parts), ..Count::default() })],
+            counts: vec![(
+                Series { metric: Metric::FailedReleases, key: Key::try_from(long(id)).expect("a key") },
+                Count { trials: 1, events: 1, parts: (0..20).map(|part| (long(part), 1)).collect() },
+            )],
         };
-        let batches = Batch::split("e", (0..100).map(entry).collect());
-        assert_eq!(batches.iter().map(|batch| batch.entries.len()).collect::<Vec<_>>(), [79, 21]);
+        let batches = Batch::split("e", (0..99).map(entry).collect());
+        for batch in &batches {
+            for addition in batch.additions().values() {
+                assert!(write(&addition.counts).len() < 300_000);
+            }
+        }
+        assert!(batches.len() > 5, "{}", batches.len());
     }
 }
