@@ -1,4 +1,5 @@
-//! Measures the document loop against Bedrock's quotas, and the functions' cold starts. `make bench` runs both.
+//! Measures the document loop against Bedrock's quotas, the functions' cold starts, and redaction. `make bench` runs the
+//! first two.
 
 mod aws_stub;
 mod bound;
@@ -6,6 +7,7 @@ mod cold_start;
 mod http;
 mod job_per_object;
 mod kb_sync;
+mod redaction;
 mod report;
 mod runtime_api;
 
@@ -38,11 +40,20 @@ enum What {
         #[arg(long, default_value = "target/bench/cold-start.json")]
         out: PathBuf,
     },
+    /// Taking personal data out of text, beside plain regular expressions
+    Redaction {
+        #[command(flatten)]
+        settings: redaction::Settings,
+        /// Where the figures go
+        #[arg(long, default_value = "target/bench/redaction.json")]
+        out: PathBuf,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
     match Options::parse().what {
         What::KbSync { settings, out } => kb_sync::run(settings, &out),
         What::ColdStart { settings, out } => cold_start::run(settings, &out),
+        What::Redaction { settings, out } => redaction::run(&settings, &out),
     }
 }
