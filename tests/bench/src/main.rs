@@ -2,6 +2,8 @@
 //! `make bench` runs all three.
 //! Measures the document loop against Bedrock's quotas, the functions' cold starts, and what taking signals in costs.
 //! `make bench` runs all of them.
+//! Measures the document loop against Bedrock's quotas, the functions' cold starts, and redaction. `make bench` runs the
+//! first two.
 
 mod aws_stub;
 mod binomial;
@@ -12,6 +14,7 @@ mod http;
 mod intake;
 mod job_per_object;
 mod kb_sync;
+mod redaction;
 mod report;
 mod runtime_api;
 
@@ -56,6 +59,14 @@ enum What {
         #[arg(long, default_value = "target/bench/cold-start.json")]
         out: PathBuf,
     },
+    /// Taking personal data out of text, beside plain regular expressions
+    Redaction {
+        #[command(flatten)]
+        settings: redaction::Settings,
+        /// Where the figures go
+        #[arg(long, default_value = "target/bench/redaction.json")]
+        out: PathBuf,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -64,5 +75,6 @@ fn main() -> anyhow::Result<()> {
         What::Detection { settings, out } => detection::run(settings, &out),
         What::Intake { settings, out } => intake::run(settings, &out),
         What::ColdStart { settings, out } => cold_start::run(settings, &out),
+        What::Redaction { settings, out } => redaction::run(&settings, &out),
     }
 }
