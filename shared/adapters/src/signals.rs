@@ -52,56 +52,6 @@ impl SignalTable {
         Ok(TransactWriteItem::builder().put(put.build().map_err(|error| broken(&error))?).build())
     }
 
-    fn addition(
-        &self,
-        (hour, shard): (Hour, u8),
-        row: &str,
-        numbers: &BTreeMap<String, u64>,
-        example: Option<&Id>,
-    ) -> Result<TransactWriteItem, Unavailable> {
-        let mut update = Update::builder()
-            .table_name(&self.table)
-            .set_key(Some(key(&shard_of(hour, shard), row)))
-            .expression_attribute_values(":expires", seconds(batch::counts_expire_at(hour)));
-        let mut additions = Vec::new();
-        for (place, (name, number)) in numbers.iter().enumerate() {
-            additions.push(format!("#{place} :{place}"));
-            update = update
-                .expression_attribute_names(format!("#{place}"), name)
-                .expression_attribute_values(format!(":{place}"), AttributeValue::N(number.to_string()));
-        }
-        let mut expression = format!("ADD {} SET {EXPIRES_AT} = :expires", additions.join(", "));
-        if let Some(example) = example {
-            expression.push_str(", example = :example");
-            update = update.expression_attribute_values(":example", string(example.as_str()));
-        }
-        let update = update.update_expression(expression);
-        Ok(TransactWriteItem::builder().update(update.build().map_err(|error| broken(&error))?).build())
-    }
-
-    async fn counts_of(&self, hour: Hour, shard: u8) -> Result<BTreeMap<Series, Count>, Unavailable> {
-        let mut rows = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", string(&shard_of(hour, shard)))
-            .consistent_read(true)
-            .into_paginator()
-            .items()
-            .send();
-        let mut counts = BTreeMap::new();
-        while let Some(row) = rows.next().await {
-            let row = row.map_err(unavailable("read counts"))?;
-            let Some(AttributeValue::S(name)) = row.get("sk") else { continue };
-            let numbers =
-                row.iter().filter(|(name, _)| *name != EXPIRES_AT).filter_map(|(name, value)| Some((name.clone(), number(value)?)));
-            batch::read(name, &numbers.collect(), &mut counts);
-            if let Some(AttributeValue::S(example)) = row.get("example") {
-                batch::read_example(name, Id::from_recorded(example), &mut counts);
-            }
-        }
-        Ok(counts)
     fn addition(&self, hour: Hour, addition: &Addition) -> Result<TransactWriteItem, Unavailable> {
         let mut item = key(&hour_key(hour), addition.id.as_str());
         item.insert("counts".to_owned(), string(&batch::write(&addition.counts)));
@@ -115,12 +65,6 @@ impl SignalStore for SignalTable {
     async fn count(&self, batch: &Batch) -> Result<Counted, Unavailable> {
         // The marks first: a cancelled transaction gives its reasons in the order of the writes.
         let mut writes = batch.entries.iter().map(|entry| self.mark(entry, &batch.evidence)).collect::<Result<Vec<_>, _>>()?;
-        let examples = batch.examples();
-        for (hour, rows) in batch.rows() {
-            for (row, numbers) in rows {
-                let example = examples.get(&(hour, row.clone())).copied();
-                writes.push(self.addition((hour, batch.shard), &row, &numbers, example)?);
-            }
         for (hour, addition) in batch.additions() {
             writes.push(self.addition(hour, &addition)?);
         }

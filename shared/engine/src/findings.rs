@@ -151,6 +151,7 @@ fn rule(metric: Metric, policy: &Policy) -> Rule {
         baseline_days: policy.findings.baseline_days,
         window_days: policy.findings.window_days,
         false_alarms_a_month: policy.findings.false_alarms_a_month,
+        drift_a_month: policy.findings.drift_a_month,
         seasons: true,
     }
 }

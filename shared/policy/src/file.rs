@@ -52,6 +52,7 @@ struct Unseen {
 #[serde(deny_unknown_fields, default)]
 struct Signals {
     late_hours: Option<Spanned<u32>>,
+    quiet_seconds: Option<Spanned<u32>>,
     invocation_log_bucket: Option<Spanned<String>>,
 }
 
@@ -77,6 +78,7 @@ struct Findings {
     window_days: Option<Spanned<u32>>,
     false_alarms_a_month: Option<Spanned<f64>>,
     false_discovery_rate: Option<Spanned<f64>>,
+    drift_a_month: Option<Spanned<f64>>,
     failed_responses: RuleTable,
     resolution: RuleTable,
     conversation_failures: RuleTable,
@@ -219,6 +221,7 @@ pub(crate) fn validate(text: &str, file: File) -> Result<Policy, PolicyErrors> {
     }
     let signals = SignalPolicy {
         late_hours: check.number("signals.late_hours", file.signals.late_hours, 24, 1..=168),
+        quiet_seconds: check.number("signals.quiet_seconds", file.signals.quiet_seconds, 600, 10..=900),
         invocation_log_bucket: file.signals.invocation_log_bucket.map(Spanned::into_inner),
     };
     let failures = check.failures(file.failures);
@@ -356,6 +359,7 @@ impl Check<'_> {
         let window_days = self.number("findings.window_days", table.window_days, 7, 1..=14);
         let false_alarms_a_month = self.number("findings.false_alarms_a_month", table.false_alarms_a_month, 0.01, 0.0001..=0.5);
         let false_discovery_rate = self.number("findings.false_discovery_rate", table.false_discovery_rate, 0.05, 0.001..=0.5);
+        let drift_a_month = self.number("findings.drift_a_month", table.drift_a_month, 0.02, 0.0..=1.0);
         // In the order of Metric::ALL, which `FindingPolicy::rule` counts on.
         let tables = [
             table.failed_responses,
@@ -374,7 +378,7 @@ impl Check<'_> {
                 minimum_sample: self.number(&field("minimum_sample"), table.minimum_sample, rule.minimum_sample, 1..=1_000_000_000),
             };
         }
-        FindingPolicy::new(baseline_days, window_days, false_alarms_a_month, false_discovery_rate, rules)
+        FindingPolicy::new(baseline_days, window_days, false_alarms_a_month, false_discovery_rate, drift_a_month, rules)
     }
 
     fn topics(&mut self, tables: Vec<Topic>) -> Vec<Class> {

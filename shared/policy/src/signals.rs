@@ -8,6 +8,9 @@ pub struct SignalPolicy {
     /// A signal counts if it is at most this many hours old when it arrives; an older one is reported and not counted.
     /// 1 to 168, default 24.
     pub late_hours: u32,
+    /// A conversation that arrives as spans is put together when none has come for this many seconds. 10 to 900, default
+    /// 600.
+    pub quiet_seconds: u32,
     /// The bucket where Bedrock's model invocation logging puts bodies over 100 KB. Without it their text is not read.
     pub invocation_log_bucket: Option<String>,
 }
@@ -69,6 +72,9 @@ pub struct FindingPolicy {
     pub false_alarms_a_month: f64,
     /// The share of wrong findings among all, over all keys looked at. 0.001 to 0.5, default 0.05.
     pub false_discovery_rate: f64,
+    /// How much a rate may drift in a month, as a share of it, without that being a change. 0 to 1, default 0.02; more asks
+    /// for more evidence of small changes.
+    pub drift_a_month: f64,
     /// The rule of each metric, in the order of [`Metric::ALL`].
     rules: [FindingRule; 6],
 }
@@ -100,9 +106,10 @@ impl FindingPolicy {
         window_days: u32,
         false_alarms_a_month: f64,
         false_discovery_rate: f64,
+        drift_a_month: f64,
         rules: [FindingRule; 6],
     ) -> Self {
-        Self { baseline_days, window_days, false_alarms_a_month, false_discovery_rate, rules }
+        Self { baseline_days, window_days, false_alarms_a_month, false_discovery_rate, drift_a_month, rules }
     }
 
     /// The rule of one metric.

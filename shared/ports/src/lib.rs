@@ -6,6 +6,7 @@
 #![allow(async_fn_in_trait, reason = "one thread in each function: no future needs to be Send")]
 
 mod findings;
+mod logs;
 mod signals;
 
 use flywheel_engine::documents::Document;
@@ -15,6 +16,7 @@ use flywheel_model::{Answer, DataSourceId, DocumentId, Event};
 use jiff::Timestamp;
 
 pub use findings::{Alarms, Looked, Memory, Questions, Refreshes};
+pub use logs::{Bodies, Conversations, Group, KeptSpan, Salt, SignalQueue, Spans};
 pub use signals::{Counted, Counts, Observations, SignalStore};
 
 /// Something that this process needs did not answer, or not now. Trying again later is the remedy, and the queue does

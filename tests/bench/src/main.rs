@@ -1,9 +1,5 @@
-//! Measures the document loop against Bedrock's quotas, change detection against chance, and the functions' cold starts.
-//! `make bench` runs all three.
-//! Measures the document loop against Bedrock's quotas, the functions' cold starts, and what taking signals in costs.
-//! `make bench` runs all of them.
-//! Measures the document loop against Bedrock's quotas, the functions' cold starts, and redaction. `make bench` runs the
-//! first two.
+//! Measures the document loop against Bedrock's quotas, change detection against chance, what signals cost, redaction, and
+//! the functions' cold starts. `make bench` runs all of them.
 
 mod aws_stub;
 mod binomial;
@@ -45,9 +41,13 @@ enum What {
         settings: detection::Settings,
         /// Where the figures go
         #[arg(long, default_value = "target/bench/detection.json")]
+        out: PathBuf,
+    },
     /// What a million signals cost on each road, and how many a second of CPU time takes in
     Intake {
+        #[command(flatten)]
         settings: intake::Settings,
+        /// Where the figures go
         #[arg(long, default_value = "target/bench/intake.json")]
         out: PathBuf,
     },

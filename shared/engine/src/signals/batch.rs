@@ -138,83 +138,17 @@ impl Batch {
     }
 }
 
-impl Batch {
-    /// Of each row, a signal that failed: what a finding can show.
-    #[must_use]
-    pub fn examples(&self) -> BTreeMap<(Hour, String), &Id> {
-        let mut examples = BTreeMap::new();
-        for entry in &self.entries {
-            // Of resolution, the event is a success; its failures stand in the same row.
-            let failed = entry.counts.iter().filter(|(series, count)| series.metric != Metric::Resolution && count.events > 0);
-            examples.extend(failed.map(|(series, _)| ((entry.hour(), row_of(series)), &entry.signal)));
-        }
-        examples
-    }
-}
+/// Of each key of a batch, the signals that a finding may show.
+const EXAMPLES: usize = 2;
 
-/// Adds a row's example to the counts of its hour.
-pub fn read_example(row: &str, example: Id, counts: &mut BTreeMap<Series, Count>) {
-    let Some((kind, Ok(key))) = row.split_once('#').map(|(kind, name)| (kind, Key::try_from(name))) else { return };
-    for metric in Metric::ALL.into_iter().filter(|metric| prefix(*metric) == kind) {
-        if let Some(count) = counts.get_mut(&Series { metric, key: key.clone() }) {
-            count.examples.push(example.clone());
-        }
-    }
-}
-
-fn row_of(series: &Series) -> String {
-    format!("{}#{}", prefix(series.metric), series.key)
-}
-
-/// Rows of one hour: a row's name, and the numbers in it by their names.
-pub type Rows = BTreeMap<String, BTreeMap<String, u64>>;
-
-const TRIALS: &str = "trials";
-const EVENTS: &str = "events";
-const KNOWN: &str = "known";
-const RESOLVED: &str = "resolved";
-
-/// A key has no control characters, so this one ends a service's name before its cause.
-const END: char = '\u{1f}';
-
-/// Adds counts to rows. The rates of one intent share a row; so does a rate with its reasons, which are few. Root causes
-/// of releases are whatever senders name, so each has a row of its own: no row grows without bound.
-pub fn write(counts: &[(Series, Count)], rows: &mut Rows) {
-    for (series @ Series { metric, key }, count) in counts {
-        let row = rows.entry(row_of(series)).or_default();
-        let mut add = |name: &str, number: u64| {
-            if number > 0 {
-                match row.get_mut(name) {
-                    Some(sum) => *sum += number,
-                    None => drop(row.insert(name.to_owned(), number)),
-                }
-            }
-        };
-        match metric {
-            Metric::Resolution => {
-                add(KNOWN, count.trials);
-                add(RESOLVED, count.events);
-            }
-            Metric::FailedReleases => {
-                add(TRIALS, count.trials);
-                add(EVENTS, count.events);
-                for (cause, number) in &count.parts {
-                    *rows.entry(format!("cause#{key}{END}{cause}")).or_default().entry(EVENTS.to_owned()).or_default() += number;
-                }
-            }
-            _ => {
-                add(TRIALS, count.trials);
-                add(EVENTS, count.events);
-                count.parts.iter().for_each(|(reason, number)| add(reason, *number));
-            }
-        }
-/// Writes counts as text, small and readable: trials, events and parts of each key of each metric, as in
-/// `{"timeouts":{"nightly":[12,1,{"timed_out":1}]}}`.
+/// Writes counts as text, small and readable: trials, events, parts and examples of each key of each metric, as in
+/// `{"timeouts":{"nightly":[12,1,{"timed_out":1},["2cf2…"]]}}`.
 #[must_use]
 pub fn write(counts: &BTreeMap<Series, Count>) -> String {
-    let mut written: BTreeMap<Metric, BTreeMap<&str, (u64, u64, &BTreeMap<String, u64>)>> = BTreeMap::new();
+    let mut written: BTreeMap<Metric, BTreeMap<&str, (u64, u64, &BTreeMap<String, u64>, &[Id])>> = BTreeMap::new();
     for (Series { metric, key }, count) in counts {
-        written.entry(*metric).or_default().insert(key.as_str(), (count.trials, count.events, &count.parts));
+        let examples = &count.examples[..count.examples.len().min(EXAMPLES)];
+        written.entry(*metric).or_default().insert(key.as_str(), (count.trials, count.events, &count.parts, examples));
     }
     serde_json::to_string(&written).unwrap_or_default()
 }
@@ -224,34 +158,11 @@ pub fn write(counts: &BTreeMap<Series, Count>) -> String {
 /// # Errors
 /// If the text is not one of [`write`].
 pub fn read(text: &str, counts: &mut BTreeMap<Series, Count>) -> Result<(), serde_json::Error> {
-    let written: BTreeMap<Metric, BTreeMap<Key, (u64, u64, BTreeMap<String, u64>)>> = serde_json::from_str(text)?;
+    let written: BTreeMap<Metric, BTreeMap<Key, (u64, u64, BTreeMap<String, u64>, Vec<Id>)>> = serde_json::from_str(text)?;
     for (metric, keys) in written {
-        for (key, (trials, events, parts)) in keys {
-            counts.entry(Series { metric, key }).or_default().add(&Count { trials, events, parts });
+        for (key, (trials, events, parts, examples)) in keys {
+            counts.entry(Series { metric, key }).or_default().add(&Count { trials, events, parts, examples });
         }
-    };
-    if kind == "cause" {
-        if let Some((service, cause)) = name.split_once(END) {
-            add(Metric::FailedReleases, service, Count { parts: BTreeMap::from([(cause.to_owned(), number(EVENTS))]), ..Count::default() });
-        }
-        return;
-    }
-    let Some(metric) = Metric::ALL.into_iter().find(|metric| *metric != Metric::Resolution && prefix(*metric) == kind) else { return };
-    let reasons = numbers.iter().filter(|(name, _)| ![TRIALS, EVENTS, KNOWN, RESOLVED].contains(&name.as_str()));
-    let parts = reasons.map(|(name, number)| (name.clone(), *number)).collect();
-    add(metric, name, Count { trials: number(TRIALS), events: number(EVENTS), parts, ..Count::default() });
-    if number(KNOWN) > 0 {
-        add(Metric::Resolution, name, Count { trials: number(KNOWN), events: number(RESOLVED), ..Count::default() });
-    }
-}
-
-fn prefix(metric: Metric) -> &'static str {
-    match metric {
-        Metric::FailedResponses => "topic",
-        Metric::Resolution | Metric::ConversationFailures => "intent",
-        Metric::RetrievalFailures => "knowledge-base",
-        Metric::Timeouts => "workflow",
-        Metric::FailedReleases => "service",
     }
     Ok(())
 }
@@ -263,32 +174,13 @@ mod tests {
     use super::*;
 
     fn entry() -> impl Strategy<Value = Entry> {
-        let key = "[a#\u{e9} ]{1,3}".prop_map(|key| Key::try_from(key).expect("a key"));
-        (
-            0..40_u32,
-            0..3_i64,
-            prop::sample::select(Metric::ALL.to_vec()),
-            key,
-            any::<bool>(),
-            prop::sample::subsequence(vec!["error", "no_answer", "x#y"], 0..3),
-        )
-            .prop_map(|(id, hour, metric, key, event, parts)| {
-                let parts = if event { parts.into_iter().map(|part| (part.to_owned(), 1)).collect() } else { BTreeMap::new() };
-                let count = Count { trials: 1, events: u64::from(event), parts, ..Count::default() };
-                let series = |metric| Series { metric, key: key.clone() };
-                let counts = match metric {
-                    Metric::Resolution => vec![
-                        (series(Metric::Resolution), Count { parts: BTreeMap::new(), ..count.clone() }),
-                        (series(Metric::ConversationFailures), count),
-                    ],
-                    metric => vec![(series(metric), count)],
         let key = "[a#\"\u{e9} ]{1,3}".prop_map(|key| Key::try_from(key).expect("a key"));
         let parts = prop::sample::subsequence(vec!["error", "no_answer", "x#y"], 0..3);
         (0..40_u32, 0..150_i64, prop::collection::vec((prop::sample::select(Metric::ALL.to_vec()), key, any::<bool>(), parts), 0..3))
             .prop_map(|(id, hour, counts)| {
                 let count = |(metric, key, event, parts): (Metric, Key, bool, Vec<&str>)| {
                     let parts = parts.into_iter().filter(|_| event).map(|part| (part.to_owned(), 1)).collect();
-                    (Series { metric, key }, Count { trials: 1, events: u64::from(event), parts })
+                    (Series { metric, key }, Count { trials: 1, events: u64::from(event), parts, ..Count::default() })
                 };
                 let counts = counts.into_iter().map(count).collect();
                 Entry { signal: Id::of("signal", &[&id.to_string()]), at: Hour(hour + 500_000).start(), counts }
@@ -338,10 +230,9 @@ mod tests {
         let entry = |id: usize| Entry {
             signal: Id::of("signal", &[&id.to_string()]),
             at: Timestamp::UNIX_EPOCH,
-            counts: vec![(series.clone(), Count { trials: 1, events: 1, parts: BTreeMap::clone(&parts), ..Count::default() })],
             counts: vec![(
                 Series { metric: Metric::FailedReleases, key: Key::try_from(long(id)).expect("a key") },
-                Count { trials: 1, events: 1, parts: (0..20).map(|part| (long(part), 1)).collect() },
+                Count { trials: 1, events: 1, parts: (0..20).map(|part| (long(part), 1)).collect(), ..Count::default() },
             )],
         };
         let batches = Batch::split("e", (0..99).map(entry).collect());

@@ -25,6 +25,16 @@ pub fn tally<'o>(observations: impl IntoIterator<Item = &'o Observation>) -> BTr
 /// What one observation counts for. An alarm counts for nothing: it is a finding of its own.
 #[must_use]
 pub fn counts(observation: &Observation) -> Vec<(Series, Count)> {
+    let mut counts = unshown(observation);
+    // Of resolution, the event is a success.
+    for (_, count) in counts.iter_mut().filter(|(series, count)| (count.events > 0) != (series.metric == Metric::Resolution)) {
+        count.examples.push(observation.signal.identity());
+    }
+    counts
+}
+
+/// The counts without examples.
+fn unshown(observation: &Observation) -> Vec<(Series, Count)> {
     let failures = &observation.failures;
     let failed = || count(!failures.is_empty(), reasons(failures.iter()));
     let mut counts = Vec::with_capacity(2);

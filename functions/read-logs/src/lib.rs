@@ -1,0 +1,133 @@
+//! Turns what a subscription of CloudWatch Logs delivers into signals.
+//!
+//! Calls of models become signals at once and go to the queue of signals. Spans are kept, redacted, until nothing more
+//! comes of their conversation. What cannot be read is refused with its reason; what is none of ours is passed over.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use flywheel_engine::signals::{Redact, redact};
+use flywheel_intake::{Delivery, LogEvent, Offloaded, Record, Span};
+use flywheel_model::{Event, Refusal, Signal};
+use flywheel_ports::{Bodies, Bus, Conversations, Group, SignalQueue, Spans, Unavailable};
+use futures::{StreamExt, TryStreamExt};
+use jiff::{SignedDuration, Timestamp};
+
+/// Spans kept at the same time.
+const AT_ONCE: usize = 16;
+
+/// The world that logs are read in.
+#[derive(Debug)]
+pub struct World<S, C, Q, O, B> {
+    /// Where spans are kept.
+    pub spans: S,
+    /// The queue that has conversations put together.
+    pub conversations: C,
+    /// The queue of signals.
+    pub signals: Q,
+    /// Where large bodies lie.
+    pub bodies: O,
+    /// Where refusals go.
+    pub bus: B,
+}
+
+/// What became of a delivery.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Signals sent on.
+    pub signals: u64,
+    /// Spans kept.
+    pub spans: u64,
+    /// Log events that are none of ours, or tell of ingestion.
+    pub passed_over: u64,
+    /// Log events that cannot be used; they are in the ledger with their reason.
+    pub refused: u64,
+}
+
+/// What log events come to.
+#[derive(Default)]
+struct Read {
+    signals: Vec<Signal>,
+    spans: Vec<Span>,
+    refusals: Vec<Event>,
+    passed_over: u64,
+}
+
+impl<S: Spans, C: Conversations, Q: SignalQueue, O: Bodies, B: Bus> World<S, C, Q, O, B> {
+    /// Takes a delivery in.
+    ///
+    /// # Errors
+    /// If it is no delivery, or something needed does not answer: Lambda tries again, and what it gives up waits among
+    /// the dead letters. Taking it in again does nothing twice.
+    pub async fn take_in(&self, delivery: &[u8], without: &Redact<'_>, quiet: SignedDuration, now: Timestamp) -> Result<Report, Unavailable> {
+        let delivery = Delivery::unpack(delivery).map_err(|why| Unavailable { what: "read a delivery", why })?;
+        let Delivery::Data { events, .. } = delivery else { return Ok(Report::default()) };
+        let mut read = Read::default();
+        for event in &events {
+            self.read(event, without, now, &mut read).await?;
+        }
+        self.bus.publish(&read.refusals).await?;
+        self.signals.send(&read.signals).await?;
+        futures::stream::iter(&read.spans)
+            .map(|span| self.spans.keep(span, now))
+            .buffer_unordered(AT_ONCE)
+            .try_collect::<()>()
+            .await?;
+        let groups: BTreeSet<Group> = read.spans.iter().map(group).collect();
+        for group in &groups {
+            self.conversations.assemble(group, quiet).await?;
+        }
+        Ok(Report {
+            signals: read.signals.len() as u64,
+            spans: read.spans.len() as u64,
+            passed_over: read.passed_over,
+            refused: read.refusals.len() as u64,
+        })
+    }
+
+    async fn read(&self, event: &LogEvent, without: &Redact<'_>, now: Timestamp, read: &mut Read) -> Result<(), Unavailable> {
+        for record in event.read() {
+            let signal = match record {
+                Ok(Record::Signal(signal)) => Ok(*signal),
+                Ok(Record::Offloaded(call)) => self.complete(*call).await?,
+                Ok(Record::Span(span)) => match span.rewrite(without) {
+                    Ok(span) => {
+                        read.spans.push(span);
+                        continue;
+                    }
+                    Err(error) => Err(error.to_string()),
+                },
+                Ok(Record::Ingestion(_) | Record::PassedOver(_)) => {
+                    read.passed_over += 1;
+                    continue;
+                }
+                Err(reason) => Err(reason),
+            };
+            match signal {
+                Ok(mut signal) => {
+                    redact(&mut signal, without);
+                    read.signals.push(signal);
+                }
+                Err(reason) => {
+                    let refusal = Refusal::new(&without(&reason), &event.id, &without(&event.message));
+                    read.refusals.push(refusal.event(now));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A call with the content that lies in S3, as far as that may be read.
+    async fn complete(&self, call: Offloaded) -> Result<Result<Signal, String>, Unavailable> {
+        let mut objects = BTreeMap::new();
+        for address in call.objects() {
+            if let Some(bytes) = self.bodies.fetch(address).await? {
+                objects.insert(address.to_owned(), bytes);
+            }
+        }
+        Ok(call.complete(&objects))
+    }
+}
+
+fn group(span: &Span) -> Group {
+    span.conversation.clone().map_or_else(|| Group::Trace(span.trace.clone()), Group::Conversation)
+}

@@ -1,0 +1,41 @@
+//! The function that subscriptions of CloudWatch Logs run.
+
+use flywheel_adapters::{
+    ConversationQueue, EventBridgeBus, InvocationLogBucket, PolicySource, SpanTable, SqsSignals, load_config,
+};
+use flywheel_kit::{Metrics, Unit, start_logging, variable};
+use flywheel_ports::Salt;
+use flywheel_redaction::Redactor;
+use jiff::{SignedDuration, Timestamp};
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use read_logs::World;
+use serde_json::Value;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    start_logging();
+    let config = load_config()?;
+    let world = World {
+        spans: SpanTable::new(&config, variable("FLYWHEEL_SIGNALS_TABLE")?),
+        conversations: ConversationQueue::new(&config, variable("FLYWHEEL_CONVERSATIONS_QUEUE_URL")?),
+        signals: SqsSignals::new(&config, variable("FLYWHEEL_SIGNALS_QUEUE_URL")?),
+        bodies: InvocationLogBucket::new(&config, variable("FLYWHEEL_INVOCATION_LOG_BUCKET").ok()),
+        bus: EventBridgeBus::new(&config, variable("FLYWHEEL_BUS")?),
+    };
+    let policies = PolicySource::from_variables(&config, variable)?;
+    let redactor = Redactor::new(&world.spans.salt().await?);
+    run(service_fn(async |event: LambdaEvent<Value>| {
+        let policy = policies.current().await?;
+        let quiet = SignedDuration::from_secs(policy.signals.quiet_seconds.into());
+        let delivery = event.payload.to_string();
+        let report = world.take_in(delivery.as_bytes(), &|text| redactor.redact(text), quiet, Timestamp::now()).await?;
+        let mut metrics = Metrics::new("read-logs");
+        metrics.add("SignalsRead", Unit::Count, report.signals);
+        metrics.add("SpansKept", Unit::Count, report.spans);
+        metrics.add("LogEventsPassedOver", Unit::Count, report.passed_over);
+        metrics.add("LogEventsRefused", Unit::Count, report.refused);
+        metrics.print();
+        Ok::<(), Error>(())
+    }))
+    .await
+}
