@@ -216,7 +216,7 @@ fn tell(name: &str, traces: &[Trace], end: Timestamp) -> Signal {
     let start = traces.iter().filter_map(|trace| trace.start).min();
     // How it ended: as its last run did, or its last call of a model where no run is known.
     let last = traces.iter().flat_map(Trace::roots).next_back();
-    let last = last.or_else(|| spans().filter(|span| span.kind == Some(Kind::Model)).last());
+    let last = last.or_else(|| spans().rfind(|span| span.kind == Some(Kind::Model)));
     let mut evaluations: Vec<Evaluation> = Vec::new();
     for span in spans().filter(|span| span.retrieved.is_none()) {
         join(&mut evaluations, &span.evaluations);
