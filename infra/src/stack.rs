@@ -169,7 +169,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
 
     let mut read = Function::new(READ.name, READ.parameter, 256);
     read.take_logs();
-    read.allow(signals.items(&[ItemAction::Put]));
+    read.allow(signals.items(&[ItemAction::Get, ItemAction::Put]));
     read.allow(incoming.send());
     read.allow(conversations.send());
     read.env("FLYWHEEL_SIGNALS_TABLE", signals.name());
@@ -188,6 +188,9 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     assemble.consume(&conversations, Batches { size: 10, at_once: None });
     assemble.allow(signals.query());
     assemble.allow(incoming.send());
+    assemble.allow(conversations.send());
+    assemble.may_wake_itself();
+    assemble.env("FLYWHEEL_CONVERSATIONS_QUEUE_URL", conversations.url());
     assemble.env("FLYWHEEL_SIGNALS_TABLE", signals.name());
     assemble.env("FLYWHEEL_SIGNALS_QUEUE_URL", incoming.url());
 
@@ -212,10 +215,12 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
         function.env("FLYWHEEL_STATE_TABLE", state.name());
         function.env("FLYWHEEL_WAKES_QUEUE_URL", wakes.url());
     }
-    for function in [&mut track, &mut sync, &mut count, &mut detect, &mut refresh] {
+    for function in [&mut track, &mut sync, &mut count, &mut read, &mut detect, &mut refresh] {
         function.allow(bus.put_events());
-        function.allow(store.read());
         function.env("FLYWHEEL_BUS", bus.name());
+    }
+    for function in [&mut track, &mut sync, &mut count, &mut read, &mut assemble, &mut detect, &mut refresh] {
+        function.allow(store.read());
         for (name, id) in store.ids() {
             function.env(format!("FLYWHEEL_POLICY_{}", name.to_uppercase()), id);
         }

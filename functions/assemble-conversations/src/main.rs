@@ -14,7 +14,7 @@ const AT_ONCE: usize = 4;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     start_logging();
-    let config = load_config()?;
+    let config = load_config(variable)?;
     let spans = SpanTable::new(&config, variable("FLYWHEEL_SIGNALS_TABLE")?);
     let conversations = ConversationQueue::new(&config, variable("FLYWHEEL_CONVERSATIONS_QUEUE_URL")?);
     let signals = SqsSignals::new(&config, variable("FLYWHEEL_SIGNALS_QUEUE_URL")?);

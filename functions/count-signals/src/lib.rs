@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use flywheel_engine::signals::batch::{Batch, Entry};
 use flywheel_engine::signals::{Redact, Rules};
+use flywheel_intake::Refused;
 use flywheel_model::{Event, Fact, Hour, Id, Observation, Refusal, Signal};
 use flywheel_ports::{Bus, Counted, Observations, SignalStore, Unavailable};
 use futures::StreamExt;
@@ -60,11 +61,11 @@ pub struct Report {
     pub alarms: Vec<Observation>,
 }
 
-/// Reads a message: a signal on each line.
+/// Reads a message: signals, or what EventBridge puts around one.
 #[must_use]
 pub fn read(body: &str) -> Vec<Result<Signal, Unreadable>> {
-    let lines = body.lines().filter(|line| !line.trim().is_empty());
-    lines.map(|line| serde_json::from_str(line).map_err(|error| Unreadable { reason: error.to_string(), input: line.to_owned() })).collect()
+    let unreadable = |refused: Refused| Unreadable { reason: refused.reason, input: refused.record.to_owned() };
+    flywheel_intake::read(body).map(|record| record.map_err(unreadable)).collect()
 }
 
 /// What counting needs of the world and of the policy.

@@ -10,7 +10,7 @@ use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     start_logging();
-    let config = load_config().await;
+    let config = load_config(variable)?;
     let counts = SignalTable::new(&config, variable("FLYWHEEL_SIGNALS_TABLE")?);
     let memory = FindingTable::new(&config, variable("FLYWHEEL_SIGNALS_TABLE")?);
     let bus = EventBridgeBus::new(&config, variable("FLYWHEEL_BUS")?);

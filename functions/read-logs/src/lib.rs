@@ -58,7 +58,13 @@ impl<S: Spans, C: Conversations, Q: SignalQueue, O: Bodies, B: Bus> World<S, C, 
     /// # Errors
     /// If it is no delivery, or something needed does not answer: Lambda tries again, and what it gives up waits among
     /// the dead letters. Taking it in again does nothing twice.
-    pub async fn take_in(&self, delivery: &[u8], without: &Redact<'_>, quiet: SignedDuration, now: Timestamp) -> Result<Report, Unavailable> {
+    pub async fn take_in(
+        &self,
+        delivery: &[u8],
+        without: &Redact<'_>,
+        quiet: SignedDuration,
+        now: Timestamp,
+    ) -> Result<Report, Unavailable> {
         let delivery = Delivery::unpack(delivery).map_err(|why| Unavailable { what: "read a delivery", why })?;
         let Delivery::Data { events, .. } = delivery else { return Ok(Report::default()) };
         let mut read = Read::default();
@@ -67,11 +73,7 @@ impl<S: Spans, C: Conversations, Q: SignalQueue, O: Bodies, B: Bus> World<S, C, 
         }
         self.bus.publish(&read.refusals).await?;
         self.signals.send(&read.signals).await?;
-        futures::stream::iter(&read.spans)
-            .map(|span| self.spans.keep(span, now))
-            .buffer_unordered(AT_ONCE)
-            .try_collect::<()>()
-            .await?;
+        futures::stream::iter(&read.spans).map(|span| self.spans.keep(span, now)).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         let groups: BTreeSet<Group> = read.spans.iter().map(group).collect();
         for group in &groups {
             self.conversations.assemble(group, quiet).await?;

@@ -1,7 +1,7 @@
 //! The function that subscriptions of CloudWatch Logs run.
 
 use flywheel_adapters::{
-    ConversationQueue, EventBridgeBus, InvocationLogBucket, PolicySource, SpanTable, SqsSignals, load_config,
+    ConversationQueue, EventBridgeBus, InvocationLogBucket, PolicySource, SignalTable, SpanTable, SqsSignals, load_config,
 };
 use flywheel_kit::{Metrics, Unit, start_logging, variable};
 use flywheel_ports::Salt;
@@ -14,7 +14,7 @@ use serde_json::Value;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     start_logging();
-    let config = load_config()?;
+    let config = load_config(variable)?;
     let world = World {
         spans: SpanTable::new(&config, variable("FLYWHEEL_SIGNALS_TABLE")?),
         conversations: ConversationQueue::new(&config, variable("FLYWHEEL_CONVERSATIONS_QUEUE_URL")?),
@@ -23,7 +23,7 @@ async fn main() -> Result<(), Error> {
         bus: EventBridgeBus::new(&config, variable("FLYWHEEL_BUS")?),
     };
     let policies = PolicySource::from_variables(&config, variable)?;
-    let redactor = Redactor::new(&world.spans.salt().await?);
+    let redactor = Redactor::new(&SignalTable::new(&config, variable("FLYWHEEL_SIGNALS_TABLE")?).salt().await?);
     run(service_fn(async |event: LambdaEvent<Value>| {
         let policy = policies.current().await?;
         let quiet = SignedDuration::from_secs(policy.signals.quiet_seconds.into());

@@ -13,7 +13,7 @@ use refresh_topics::World;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     start_logging();
-    let config = load_config().await;
+    let config = load_config(variable)?;
     let signals = SignalTable::new(&config, variable("FLYWHEEL_SIGNALS_TABLE")?);
     let world = World {
         store: StateTable::new(&config, variable("FLYWHEEL_STATE_TABLE")?),

@@ -9,15 +9,19 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use flywheel_engine::signals::batch::{self, Addition, Batch, Entry};
 use flywheel_model::{Count, Hour, Id, Series};
-use flywheel_ports::{Counted, Counts, SignalStore, Unavailable};
+use flywheel_ports::{Counted, Counts, Salt, SignalStore, Unavailable};
 use jiff::Timestamp;
 
 use crate::error::unavailable;
 
 type Item = HashMap<String, AttributeValue>;
+
+/// The secret of redaction: in the table, which only the functions that redact and count may read.
+const SALT: &str = "salt";
 
 const MARK: &str = "mark";
 const TOUCHED: &str = "touched";
@@ -58,6 +62,30 @@ impl SignalTable {
         item.insert(EXPIRES_AT.to_owned(), seconds(batch::counts_expire_at(hour)));
         let put = Put::builder().table_name(&self.table).set_item(Some(item));
         Ok(TransactWriteItem::builder().put(put.build().map_err(|error| broken(&error))?).build())
+    }
+}
+
+impl Salt for SignalTable {
+    async fn salt(&self) -> Result<Vec<u8>, Unavailable> {
+        let at = || Some(key(SALT, SALT));
+        loop {
+            let request = self.client.get_item().table_name(&self.table).set_key(at()).consistent_read(true);
+            let item = request.send().await.map_err(unavailable("read the salt"))?.item;
+            if let Some(AttributeValue::B(salt)) = item.as_ref().and_then(|item| item.get(SALT)) {
+                return Ok(salt.as_ref().to_vec());
+            }
+            let mut salt = vec![0; 32];
+            getrandom::fill(&mut salt).map_err(|error| Unavailable { what: "make a salt", why: error.to_string() })?;
+            let mut item = key(SALT, SALT);
+            item.insert(SALT.to_owned(), AttributeValue::B(Blob::new(salt)));
+            // Whoever is first makes it; everybody reads what is there then.
+            let put = self.client.put_item().table_name(&self.table).set_item(Some(item)).condition_expression("attribute_not_exists(pk)");
+            match put.send().await {
+                Ok(_) => {}
+                Err(error) if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) => {}
+                Err(error) => return Err(unavailable("record the salt")(error)),
+            }
+        }
     }
 }
 

@@ -154,7 +154,8 @@ impl SyncStore for StateTable {
                     source.changes = count(&row, "changes");
                     source.touched_at = timestamp(&row, "touched_at");
                     let finding = row.get("asked").and_then(|finding| finding.as_s().ok());
-                    source.asked = finding.zip(timestamp(&row, "asked_at")).map(|(finding, at)| Asked { finding: Id::from_recorded(finding), at });
+                    source.asked =
+                        finding.zip(timestamp(&row, "asked_at")).map(|(finding, at)| Asked { finding: Id::from_recorded(finding), at });
                     overview.sources.push(source);
                 }
                 None => {}

@@ -421,7 +421,8 @@ mod tests {
     fn topic(history: &mut History, hours: std::ops::Range<i64>, failed: u64) {
         for hour in hours {
             let parts = BTreeMap::from([("no_answer".to_owned(), failed)]);
-            history.learn(Hour(hour), &Count { trials: 100, events: failed, parts, examples: vec![Id::of("signal", &[&hour.to_string()])] });
+            history
+                .learn(Hour(hour), &Count { trials: 100, events: failed, parts, examples: vec![Id::of("signal", &[&hour.to_string()])] });
         }
     }
 
@@ -490,9 +491,8 @@ mod tests {
     fn an_alarm_opens_and_closes_the_finding_that_it_stands_for() {
         let policy = policy();
         let alarm = |state, hour| SeenAlarm { name: key("checkout-errors"), state, reason: None, at: at(hour) };
-        let look = |alarm: SeenAlarm, state: &MetricState| {
-            detect(Metric::FailedResponses, &BTreeMap::new(), &[alarm], state, &policy, at(800))
-        };
+        let look =
+            |alarm: SeenAlarm, state: &MetricState| detect(Metric::FailedResponses, &BTreeMap::new(), &[alarm], state, &policy, at(800));
         let (events, state) = look(alarm(AlarmState::Alarm, 800), &MetricState::default());
         assert_eq!(kinds(&events), ["finding.opened"]);
         let (events, state) = look(alarm(AlarmState::InsufficientData, 801), &state);

@@ -33,7 +33,10 @@ pub fn decide(finding: &Finding, cause: &Id, sources: &[Source], policy: &Policy
             let unseen = policy.unseen_sources.iter().map(|id| (id, false));
             let mut of_it = watched.chain(unseen).filter(|(id, _)| id.knowledge_base == knowledge_base).peekable();
             if of_it.peek().is_none() {
-                holds.push((None, format!("knowledge base {knowledge_base} has no data source in the policy, so that nothing can be synchronised")));
+                holds.push((
+                    None,
+                    format!("knowledge base {knowledge_base} has no data source in the policy, so that nothing can be synchronised"),
+                ));
             }
             for (id, watched) in of_it {
                 match up_to_date(id, watched, sources) {

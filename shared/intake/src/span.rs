@@ -87,8 +87,7 @@ impl Span {
     /// # Errors
     /// Never in practice: a span can always be written and read.
     pub fn rewrite(self, text: &dyn for<'t> Fn(&'t str) -> std::borrow::Cow<'t, str>) -> Result<Self, serde_json::Error> {
-        const NAMES: [&str; 11] =
-            ["trace", "id", "parent", "conversation", "name", "kind", "start", "end", "logged", "agent", "model"];
+        const NAMES: [&str; 11] = ["trace", "id", "parent", "conversation", "name", "kind", "start", "end", "logged", "agent", "model"];
         let mut value = serde_json::to_value(self)?;
         if let Value::Object(fields) = &mut value {
             fields.iter_mut().filter(|(name, _)| !NAMES.contains(&name.as_str())).for_each(|(_, field)| rewrite(field, text));

@@ -78,7 +78,13 @@ fn source_revision(memory: &Memory, source: &DataSourceId) -> u64 {
 
 fn put_source(memory: &mut Memory, source: &Source) {
     let row = memory.sources.entry(source.id.clone()).or_insert_with(|| Source::new(source.id.clone()));
-    *row = Source { revision: source.revision + 1, changes: row.changes, touched_at: row.touched_at, asked: row.asked.clone(), ..source.clone() };
+    *row = Source {
+        revision: source.revision + 1,
+        changes: row.changes,
+        touched_at: row.touched_at,
+        asked: row.asked.clone(),
+        ..source.clone()
+    };
 }
 
 impl ChangeLog for Process {

@@ -11,4 +11,4 @@ mod state;
 
 pub use plan::{Demand, Plan, Step, pending_limit, plan};
 pub use rate::Allowance;
-pub use state::{Account, Asked, Answered, Quarantine, Source, Wait, Work};
+pub use state::{Account, Answered, Asked, Quarantine, Source, Wait, Work};

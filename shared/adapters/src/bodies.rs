@@ -1,0 +1,39 @@
+//! Large bodies of model invocation logs in S3.
+
+use aws_sdk_s3::Client;
+use flywheel_ports::{Bodies, Unavailable};
+
+use crate::error::unavailable;
+
+/// The bucket where model invocation logging puts large bodies.
+#[derive(Debug, Clone)]
+pub struct InvocationLogBucket {
+    client: Client,
+    bucket: Option<String>,
+}
+
+impl InvocationLogBucket {
+    /// This bucket, or none: then nothing is fetched.
+    #[must_use]
+    pub fn new(config: &aws_types::SdkConfig, bucket: Option<String>) -> Self {
+        let local = config.endpoint_url().is_some();
+        let config = aws_sdk_s3::config::Builder::from(config).force_path_style(local).build();
+        Self { client: Client::from_conf(config), bucket }
+    }
+}
+
+impl Bodies for InvocationLogBucket {
+    async fn fetch(&self, address: &str) -> Result<Option<Vec<u8>>, Unavailable> {
+        // The log names the object, and a log is not trusted to name a bucket.
+        let named = address.strip_prefix("s3://").and_then(|rest| rest.split_once('/'));
+        let Some((bucket, key)) = named.filter(|(bucket, _)| self.bucket.as_deref() == Some(*bucket)) else { return Ok(None) };
+        match self.client.get_object().bucket(bucket).key(key).send().await {
+            Ok(object) => {
+                let bytes = object.body.collect().await.map_err(|error| Unavailable { what: "fetch a body", why: error.to_string() })?;
+                Ok(Some(bytes.to_vec()))
+            }
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_key()) => Ok(None),
+            Err(error) => Err(unavailable("fetch a body")(error)),
+        }
+    }
+}
