@@ -138,11 +138,14 @@ impl Batch {
     }
 }
 
+/// Trials, events and parts.
+type Numbers<Parts> = (u64, u64, Parts);
+
 /// Writes counts as text, small and readable: trials, events and parts of each key of each metric, as in
 /// `{"timeouts":{"nightly":[12,1,{"timed_out":1}]}}`.
 #[must_use]
 pub fn write(counts: &BTreeMap<Series, Count>) -> String {
-    let mut written: BTreeMap<Metric, BTreeMap<&str, (u64, u64, &BTreeMap<String, u64>)>> = BTreeMap::new();
+    let mut written: BTreeMap<Metric, BTreeMap<&str, Numbers<&BTreeMap<String, u64>>>> = BTreeMap::new();
     for (Series { metric, key }, count) in counts {
         written.entry(*metric).or_default().insert(key.as_str(), (count.trials, count.events, &count.parts));
     }
@@ -154,7 +157,7 @@ pub fn write(counts: &BTreeMap<Series, Count>) -> String {
 /// # Errors
 /// If the text is not one of [`write`].
 pub fn read(text: &str, counts: &mut BTreeMap<Series, Count>) -> Result<(), serde_json::Error> {
-    let written: BTreeMap<Metric, BTreeMap<Key, (u64, u64, BTreeMap<String, u64>)>> = serde_json::from_str(text)?;
+    let written: BTreeMap<Metric, BTreeMap<Key, Numbers<BTreeMap<String, u64>>>> = serde_json::from_str(text)?;
     for (metric, keys) in written {
         for (key, (trials, events, parts)) in keys {
             counts.entry(Series { metric, key }).or_default().add(&Count { trials, events, parts });
