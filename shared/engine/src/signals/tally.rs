@@ -111,7 +111,7 @@ mod tests {
         let observation = rules.observe(serde_json::from_str(&signal).expect("a signal"), &|text| text.into());
         let tell = |(series, count): (Series, Count)| {
             let parts: Vec<String> = count.parts.into_keys().collect();
-            format!("{} {}/{} {}", series.subject(), count.events, count.trials, parts.join("+")).trim_end().to_owned()
+            format!("{}/{} {}/{} {}", series.metric, series.key, count.events, count.trials, parts.join("+")).trim_end().to_owned()
         };
         counts(&observation).into_iter().map(tell).collect()
     }
