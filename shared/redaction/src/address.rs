@@ -123,69 +123,11 @@ const FOREIGN_STREETS: &[&str] = &[
 
 /// Endings of street names that are one word with their kind: Ziegelgasse.
 const ENDINGS: &[&str] = &[
-    "strasse",
-    "straße",
-    "gasse",
-    "weg",
-    "platz",
-    "allee",
-    "gata",
-    "gatan",
-    "gade",
-    "vej",
-    "vegen",
-    "veien",
-    "vägen",
-    "vænget",
-    "stien",
-    "straat",
-    "laan",
-    "plein",
-    "katu",
-    "kuja",
-    "tie",
-    "utca",
-    "gränd",
-    "kade",
-    "gracht",
-    "damm",
-    "ufer",
-    "steig",
-    "gürtel",
-    "promenade",
-    "ring",
-    "steeg",
-    "dreef",
-    "singel",
-    "alléen",
-    "allén",
-    "stræde",
-    "torv",
-    "torg",
-    "torget",
-    "svingen",
-    "bakken",
-    "backen",
-    "toppen",
-    "lia",
-    "veg",
-    "väg",
-    "vei",
-    "gate",
-    "tänav",
-    "puiestee",
-    "iela",
-    "gatvė",
-    "stien",
-    "tun",
-    "vangur",
-    "braut",
-    "straeti",
-    "stræti",
-    "stígur",
-    "polku",
-    "ranta",
-    "brücke",
+    "strasse", "straße", "gasse", "weg", "platz", "allee", "gata", "gatan", "gade", "vej", "vegen", "veien", "vägen", "vænget", "stien",
+    "straat", "laan", "plein", "katu", "kuja", "tie", "utca", "gränd", "kade", "gracht", "damm", "ufer", "steig", "gürtel", "steeg",
+    "dreef", "singel", "alléen", "allén", "stræde", "torv", "torg", "torget", "svingen", "bakken", "backen", "toppen", "lia", "veg", "väg",
+    "vei", "gate", "tänav", "puiestee", "iela", "gatvė", "stien", "tun", "vangur", "braut", "straeti", "stræti", "stígur", "polku",
+    "ranta", "brücke",
 ];
 
 /// Kinds of street that are a word after the name and before the number: Wesselényi u. 94.
@@ -409,11 +351,10 @@ fn street_after(text: Text<'_>, number: &Range<usize>) -> Option<Range<usize>> {
         return None;
     }
     if is_one_of(word(0), FOREIGN_STREETS) && word(0).len() > 1 {
-        let is_via = is_one_of(word(0), &["via", "place", "c", "passage", "plaza", "avenue", "boulevard"])
-            && !is_capitalised(word(0))
-            && !is_one_of(word(0), &["avenue", "boulevard"]);
+        // "12 via mail", "3 place settings": words of other meanings are streets with a capital only.
+        let is_other = !is_capitalised(word(0)) && is_one_of(word(0), &["via", "place", "passage", "plaza"]);
         let name = name_length(text, &words[1..], true);
-        if name > 0 && !is_via {
+        if name > 0 && !is_other {
             return Some(start..words[name].end);
         }
     }
@@ -470,11 +411,7 @@ fn has_ending(word: &str) -> bool {
     ENDINGS.iter().any(|ending| {
         let enough = if ending.chars().count() <= 4 { ending.chars().count() + 4 } else { ending.chars().count() };
         letters >= enough && lower.ends_with(ending)
-    }) && !matches!(lower.as_str(), "promenade" | "norweg" | "string" | "spring" | "during" | "monitoring" | "engineering")
-        && !(lower.ends_with("ring") && !lower.ends_with("erring") && letters < 9)
-        && !lower.ends_with("uring")
-        && !lower.ends_with("ering")
-        && !lower.ends_with("oring")
+    })
 }
 
 fn is_sentence_start(text: Text<'_>, word: &Range<usize>) -> bool {
@@ -559,7 +496,7 @@ fn flat_alone(text: Text<'_>, number: &Range<usize>) -> Option<Range<usize>> {
     let is_flat = name.eq_ignore_ascii_case("apt")
         || matches!(name, "Suite" | "Ste" | "Apartment") && number.len() >= 2 && starts
         || name == "Suite" && number.len() == 3;
-    is_flat.then(|| word.start..number.end)
+    is_flat.then_some(word.start..number.end)
 }
 
 /// Where a flat ends that comes after a place: Apt. 050, #12.

@@ -20,7 +20,8 @@ const LENGTHS: &str = "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY
 /// The IBAN that begins with a word, in one piece or in groups.
 pub(crate) fn iban(text: Text<'_>, start: usize) -> Option<Range<usize>> {
     let &[a, b, c, d, ..] = text.bytes().get(start..)? else { return None };
-    if !(a.is_ascii_alphabetic() && b.is_ascii_alphabetic() && c.is_ascii_digit() && d.is_ascii_digit()) || !text.opens(start) {
+    let is_head = a.is_ascii_alphabetic() && b.is_ascii_alphabetic() && c.is_ascii_digit() && d.is_ascii_digit();
+    if !is_head || !text.opens(start) {
         return None;
     }
     let country = [a.to_ascii_uppercase(), b.to_ascii_uppercase()];

@@ -51,7 +51,7 @@ fn is_product_code(text: Text<'_>, number: &Number) -> bool {
 fn is_issued(digits: &[u8]) -> bool {
     let length = digits.len();
     let prefix = |count: usize| digits.iter().take(count).fold(0_u32, |prefix, &digit| prefix * 10 + u32::from(digit));
-    let (two, three, four, six) = (prefix(2), prefix(3), prefix(4), prefix(6));
+    let (two, three, four) = (prefix(2), prefix(3), prefix(4));
     match two {
         // Visa.
         40..=49 => matches!(length, 13 | 16 | 18 | 19),
@@ -69,13 +69,13 @@ fn is_issued(digits: &[u8]) -> bool {
         35 => (16..=19).contains(&length),
         21 | 18 => matches!(four, 2131 | 1800) && length == 15,
         // Discover, UnionPay, RuPay, Hipercard, Elo and Maestro share these.
-        60 | 62 | 64 | 65 => (16..=19).contains(&length) || length == 12 && four == 6220,
+        60 | 62 | 64 | 65 => (16..=19).contains(&length),
         63 | 66 | 67 | 69 | 50 | 56..=58 if is_maestro(four) => (12..=19).contains(&length),
         63 | 66 | 67 | 69 | 50 | 56..=58 => length == 16 || (17..=19).contains(&length),
         // UnionPay and RuPay.
         81 | 82 => length == 16,
         // Troy.
-        97 => four == 9792 && length == 16 && six > 0,
+        97 => four == 9792 && length == 16,
         _ => false,
     }
 }

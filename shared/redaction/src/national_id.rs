@@ -163,7 +163,7 @@ pub(crate) fn document(text: Text<'_>, word: &Range<usize>, context: &Context) -
     let code = text.slice(word.start..end);
     let digits = code.bytes().filter(u8::is_ascii_digit).count();
     let fits = (6..=20).contains(&code.len()) && digits >= 4 && !(digits == 8 && code.len() == 10 && code.contains('-'));
-    (fits && text.opens(word.start) && text.closes(end)).then(|| (word.start..end, kind))
+    (fits && text.opens(word.start) && text.closes(end)).then_some((word.start..end, kind))
 }
 
 fn has_word(text: Text<'_>, at: usize, known: &str) -> bool {

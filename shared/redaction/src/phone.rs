@@ -80,10 +80,15 @@ fn is_phone(text: Text<'_>, number: &Number, groups: usize, form: Form, context:
         [3, 3, 4] if is_american(&digits) => return true,
         [1, 3, 3, 4] if first == 1 && is_american(&digits[1..]) => return true,
         // A trunk 0, then an area; dates and quantities are not written so.
-        [2..=6, rest @ ..] if first == 0 && second != 0 && !rest.is_empty() && tight => {
-            if (9..=12).contains(&length) && rest.iter().all(|width| *width >= 2) && rest.len() <= 4 {
-                return true;
-            }
+        [2..=6, rest @ ..]
+            if first == 0
+                && second != 0
+                && tight
+                && (1..=4).contains(&rest.len())
+                && (9..=12).contains(&length)
+                && rest.iter().all(|width| *width >= 2) =>
+        {
+            return true;
         }
         _ => {}
     }

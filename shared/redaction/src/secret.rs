@@ -182,7 +182,7 @@ pub(crate) fn token(text: Text<'_>, word: &Range<usize>) -> Option<Range<usize>>
         // A phrase with hyphens has no digits.
         _ => digits > 1 || body.len() >= 60,
     };
-    fits.then(|| start..end)
+    fits.then_some(start..end)
 }
 
 /// A JSON web token (RFC 7519): two parts of base64url that begin with `{"`, and a signature.
@@ -227,9 +227,11 @@ pub(crate) fn bearer(text: Text<'_>, word: &Range<usize>) -> Option<Range<usize>
 
 /// A short number right after PIN, CVV or one-time password.
 pub(crate) fn pin(text: Text<'_>, digits: &Range<usize>, context: &Context) -> Option<Range<usize>> {
+    if !context.is(Topic::Pin) || !(3..=8).contains(&digits.len()) {
+        return None;
+    }
     let near = text.words_before(digits.start, 24).take(3).any(|word| crate::context::topic(text.slice(word)) == Some(Topic::Pin));
-    (context.is(Topic::Pin) && near && (3..=8).contains(&digits.len()) && text.opens(digits.start) && text.closes(digits.end))
-        .then(|| digits.clone())
+    (near && text.opens(digits.start) && text.closes(digits.end)).then(|| digits.clone())
 }
 
 /// How sure the name of a field is.

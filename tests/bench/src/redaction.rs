@@ -28,14 +28,17 @@ pub(crate) struct Settings {
     rounds: usize,
 }
 
+type Recall = BTreeMap<String, Share>;
+type Precision = BTreeMap<&'static str, Share>;
+
 #[derive(Serialize)]
 struct Report {
     facts: Facts,
     speeds: Vec<Speed>,
     /// For each label of the texts below `FLYWHEEL_DATASETS`, if that is set.
-    recall: BTreeMap<String, Share>,
+    recall: Recall,
     /// For each kind, of what was found in them.
-    precision: BTreeMap<&'static str, Share>,
+    precision: Precision,
 }
 
 #[derive(Serialize)]
@@ -164,11 +167,11 @@ fn personal(random: &mut fastrand::Rng) -> String {
 
 /// Of the labelled texts below `FLYWHEEL_DATASETS`: how many values of each label were touched, and how many of the values
 /// found of each kind lie on a label.
-fn shares(redactor: &Redactor) -> anyhow::Result<(BTreeMap<String, Share>, BTreeMap<&'static str, Share>)> {
+fn shares(redactor: &Redactor) -> anyhow::Result<(Recall, Precision)> {
     const LABELS: [&str; 8] =
         ["EMAIL_ADDRESS", "CREDIT_CARD", "IBAN_CODE", "US_SSN", "IP_ADDRESS", "PHONE_NUMBER", "STREET_ADDRESS", "ZIP_CODE"];
-    let mut recall: BTreeMap<String, Share> = BTreeMap::new();
-    let mut precision: BTreeMap<&'static str, Share> = BTreeMap::new();
+    let mut recall = Recall::new();
+    let mut precision = Precision::new();
     let Some(folder) = std::env::var_os("FLYWHEEL_DATASETS").map(|named| Path::new(&named).join("pii")).filter(|folder| folder.is_dir())
     else {
         return Ok((recall, precision));
