@@ -54,7 +54,7 @@ enum What {
 fn main() -> anyhow::Result<()> {
     match Options::parse().what {
         What::KbSync { settings, out } => kb_sync::run(settings, &out),
-        What::Detection { settings, out } => detection::run(settings, &out),
+        What::Detection { settings, out } => detection::run(&settings, &out),
         What::ColdStart { settings, out } => cold_start::run(settings, &out),
     }
 }
