@@ -19,6 +19,8 @@
 //!   change of exactly the smallest size every second estimate is below it.
 //! - `many`: a look at all keys once, at the end of the given hours after the change, through e-BH.
 //! - `everywhere`: the same with `localise`.
+//!
+//! Ten thousand streams for each figure take two cores about a quarter of an hour, 2,500 about four minutes.
 
 use std::collections::BTreeMap;
 use std::path::Path;
