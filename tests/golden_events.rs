@@ -83,6 +83,8 @@ fn every_bus_event_is_read_and_written_without_a_difference() {
                 Body::SyncDecided(_) => event.subject.clone(),
                 Body::FindingOpened(finding) | Body::FindingUpdated(finding) | Body::FindingClosed(finding) => finding.subject(),
                 Body::FindingHeld(hold) => hold.subject(),
+                Body::RefreshEnded(refreshed) => refreshed.data_source.subject(),
+                Body::RefreshDecided(_) | Body::RefreshHeld(_) | Body::AskedAgain(_) => event.subject.clone(),
             };
             assert_eq!(event.subject, subject, "{}", path.display());
             seen += 1;

@@ -161,7 +161,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     }
 
     let mut count = Function::new(COUNT.name, COUNT.parameter, 512);
-    count.consume(&incoming, Batches { size: 10, at_once: None });
+    count.consume(&incoming, Batches { size: 100, at_once: None });
     count.allow(signals.items(&[ItemAction::Get, ItemAction::Put, ItemAction::Update]));
     count.allow(evidence.put("observations"));
     count.env("FLYWHEEL_SIGNALS_TABLE", signals.name());

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use flywheel_engine::findings::{self, History};
 use flywheel_model::{Count, Event, Hour, Key, Metric, Series};
 use flywheel_policy::Policy;
-use flywheel_ports::{Bus, Counts, Looked, Memory, Unavailable};
+use flywheel_ports::{Bus, Counts, Memory, Unavailable};
 use futures::future::try_join_all;
 use jiff::Timestamp;
 

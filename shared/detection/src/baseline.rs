@@ -111,8 +111,9 @@ impl Week {
     /// steps), so that an hour that was seen seldom is taken to be like the others.
     fn learn(cells: &[Sum; 168], shifts: &[f64; 168], level: f64) -> Self {
         let mut week = Self::FLAT;
-        let kinds: [(usize, fn(usize) -> usize); 3] = [(24, |cell| cell % 24), (7, |cell| cell / 24), (168, |cell| cell)];
-        for (groups, group_of) in kinds {
+        // A cell's hour of the day is its remainder by 24, its day of the week its quotient.
+        for (groups, divisor) in [(24, 1), (7, 24), (168, 1)] {
+            let group_of = |cell: usize| cell / divisor % groups;
             let mut effects = vec![(0.0, 0.0); groups];
             let mut between = 0.0;
             for step in 0..3 {

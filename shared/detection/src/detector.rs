@@ -14,8 +14,8 @@
 //! none is left out.
 //!
 //! The baseline's level θ is unknown. For each level there is such an M(θ): the e-value of the baseline against that
-//! level (`Halves::log_evidence_against`), times the likelihood ratio of the hours since, each hour's log odds θ or a
-//! higher alternative. At the true level it is an e-detector. The smallest M(θ) of all levels is at most that one, and
+//! level (`Halves::log_evidence_against`), times the likelihood ratio of the hours since, each hour's log odds θ (and the
+//! drift that is allowed by then) or a higher alternative. At the true level it is an e-detector. The smallest M(θ) of all levels is at most that one, and
 //! needs no knowledge of which it is.
 
 use crate::baseline::{Baseline, Counts};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::baseline::{Shift, Stream};
 use crate::logit::logit;
 use crate::look::{Beginnings, Evidence, Look, Missing, Verdict, Watch};
-use crate::rule::{Direction, Rule};
+use crate::rule::{Direction, Rule, within};
 use crate::series::{Hour, Series, Tally};
 
 /// Of the looks at many keys, lets those findings stand that are findings among so many; of those that stand, no more
@@ -36,7 +36,7 @@ pub fn discoveries<K: Ord>(mut looks: BTreeMap<K, Look>, rate: f64) -> BTreeMap<
 /// The smallest e-value that e-BH lets stand; if none, the one that would do alone.
 #[allow(clippy::cast_precision_loss, reason = "a number of keys")]
 fn smallest_discovered(e_values: &[f64], rate: f64) -> f64 {
-    let needed_alone = e_values.len() as f64 / rate.max(1e-12).min(1.0);
+    let needed_alone = e_values.len() as f64 / within(rate, 1e-12, 1.0);
     let mut sorted = e_values.to_vec();
     sorted.sort_by(|one, other| other.total_cmp(one));
     let mut places = sorted.iter().enumerate().rev();
@@ -77,7 +77,7 @@ pub fn localise<K: Ord + Clone>(keys: &BTreeMap<K, Series>, rule: &Rule, now: Ho
     pool.sort_by(|one, other| known[one].beyond.total_cmp(&known[other].beyond).then_with(|| one.cmp(other)));
     let mut common = if pool.len() > 1 { pooled(&known, &pool, rule, now) } else { None };
     #[allow(clippy::cast_precision_loss, reason = "a number of keys")]
-    let alone = known.len() as f64 / rate.max(1e-12).min(1.0);
+    let alone = known.len() as f64 / within(rate, 1e-12, 1.0);
     while let (Some(_), Some((first, others))) = (common, pool.split_last())
         && !others.is_empty()
     {

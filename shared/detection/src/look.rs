@@ -134,8 +134,10 @@ impl Beginnings {
 /// and the window before them sum to one, and Doob's inequality does the rest. That holds exactly for a rate that is
 /// constant or whose seasons are known; seasons are learned with their error ([`Rule::seasons`]).
 ///
-/// Slow drift is tolerated: a baseline is that of the days just before a change; days that differ by more than chance
-/// make each trial count less; and what is left has to exceed the rule's smallest change.
+/// Slow drift is tolerated in four ways: the null hypothesis lets the level move by [`Rule::drift_a_month`] from the middle
+/// of the baseline's newer half on; the older half has to predict the newer one; days that differ by more than chance
+/// make each trial count less; and what is left has to exceed the rule's smallest change. Of these only the first is a
+/// guarantee.
 #[derive(Debug, Clone)]
 pub struct Watch {
     rule: Rule,

@@ -87,8 +87,7 @@ impl Rule {
 
     /// The natural logarithm of the e-value that makes a finding.
     pub(crate) fn log_threshold(&self) -> f64 {
-        // `max` and `min` pass over what is not a number.
-        -self.false_alarms_a_month.max(1e-12).min(0.5).ln()
+        -within(self.false_alarms_a_month, 1e-12, 0.5).ln()
     }
 
     /// The rate from which a change matters, in the direction's own terms: for a fall both rates are of the
@@ -103,10 +102,15 @@ impl Rule {
 
     /// The drift of 30 days in log odds, at a rate in the direction's own terms.
     pub(crate) fn drift_of_log_odds(&self, rate: f64) -> f64 {
-        let share = self.drift_a_month.max(0.0).min(1.0);
+        let share = within(self.drift_a_month, 0.0, 1.0);
         match self.direction {
             Direction::Rise => share / (1.0 - rate).max(1e-3),
             Direction::Fall => share / rate.max(1e-3),
         }
     }
+}
+
+/// The nearest number in a range; what is no number counts as the least.
+pub(crate) fn within(number: f64, least: f64, most: f64) -> f64 {
+    if number.is_nan() { least } else { number.clamp(least, most) }
 }

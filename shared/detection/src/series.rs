@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn more_events_than_trials_are_refused() {
-        assert_eq!(Tally::new(3, 4).unwrap_err().to_string(), "4 events in 3 trials");
+        assert_eq!(Tally::new(3, 4).expect_err("too many events").to_string(), "4 events in 3 trials");
         assert!(serde_json::from_str::<Tally>("[3,4]").is_err());
         assert_eq!(serde_json::from_str::<Tally>("[4,3]").expect("a tally"), Tally::new(4, 3).expect("a tally"));
     }

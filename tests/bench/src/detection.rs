@@ -13,8 +13,14 @@
 //!   the number of trials that a one-sided test of 1 % error needs that looks once, at the end, and knows when the
 //!   change was: n = (z₀.₉₉ √(p₀ (1 − p₀)) + z_power √(p₁ (1 − p₁)))² / (p₁ − p₀)², the baseline's rate known exactly; and
 //!   `fixed_two_sample`, the baseline's rate known from the same 28 days: 1/n is less by what the baseline lacks.
+//!   The detector has no fixed power: given time it finds every change. So the fixed test is given several powers; the one
+//!   to compare with is the share that the detector finds within the budget, the seven days of its window (`found`),
+//!   which is 99 % or more for changes above the rule's. The rule's smallest change is 10 % unless said otherwise: of a
+//!   change of exactly the smallest size every second estimate is below it.
 //! - `many`: a look at all keys once, at the end of the given hours after the change, through e-BH.
 //! - `everywhere`: the same with `localise`.
+//!
+//! Ten thousand streams for each figure take two cores about a quarter of an hour, 2,500 about four minutes.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -246,7 +252,7 @@ struct Delay {
     mean: f64,
     median: f64,
     nine_of_ten: f64,
-    /// Found before the change, in the hour of it: not counted above.
+    /// Of a test that looks once, by its power.
     fixed: BTreeMap<String, f64>,
     fixed_two_sample: BTreeMap<String, f64>,
     median_over_fixed: BTreeMap<String, f64>,
@@ -364,12 +370,12 @@ fn many(settings: &Settings, change: f64, hours_after: i64) -> Many {
         let found = discoveries(looks, FALSE_SHARE);
         let found: Vec<usize> = found.iter().filter(|(_, look)| matches!(look.verdict, Verdict::Moved(_))).map(|(key, _)| *key).collect();
         let shares = |found: &[usize]| {
-            let right = found.iter().filter(|key| **key < moved).count() as f64;
-            (1.0 - right / (found.len() as f64).max(1.0) - f64::from(u8::from(found.is_empty())), right / moved as f64)
+            let right = found.iter().filter(|key| **key < moved).count();
+            [(found.len() - right) as f64 / found.len().max(1) as f64, right as f64 / moved as f64]
         };
         [shares(&found), shares(&ratios)]
     });
-    let mean = |figure: &dyn Fn(&[(f64, f64); 2]) -> f64| results.iter().map(figure).sum::<f64>() / results.len() as f64;
+    let mean = |of: usize, share: usize| results.iter().map(|result| result[of][share]).sum::<f64>() / results.len() as f64;
     Many {
         keys,
         moved,
@@ -380,10 +386,10 @@ fn many(settings: &Settings, change: f64, hours_after: i64) -> Many {
         trials_after: trials_per_hour * hours_after as f64,
         false_discovery_share_allowed: FALSE_SHARE,
         repetitions: results.len(),
-        false_discovery_share: mean(&|result| result[0].0),
-        found_of_moved: mean(&|result| result[0].1),
-        ratio_rule_false_discovery_share: mean(&|result| result[1].0),
-        ratio_rule_found_of_moved: mean(&|result| result[1].1),
+        false_discovery_share: mean(0, 0),
+        found_of_moved: mean(0, 1),
+        ratio_rule_false_discovery_share: mean(1, 0),
+        ratio_rule_found_of_moved: mean(1, 1),
     }
 }
 
@@ -453,7 +459,7 @@ struct Report {
 }
 
 /// Measures everything, prints tables and writes the report.
-pub(crate) fn run(settings: Settings, out: &Path) -> anyhow::Result<()> {
+pub(crate) fn run(settings: &Settings, out: &Path) -> anyhow::Result<()> {
     let begin = std::time::Instant::now();
     let asked = |part: &str| part.starts_with(&settings.only);
     let mut report = Report {
@@ -473,7 +479,7 @@ pub(crate) fn run(settings: Settings, out: &Path) -> anyhow::Result<()> {
         let table = Table::new(&[("stream", 30), ("rate", 5), ("trials/h", 8), ("found", 8), ("evidence", 8), ("ratio rule", 10)]);
         for (what, source, drift_a_month) in unchanged_sources() {
             table.working_on(what);
-            let row = unchanged(&settings, what, source, drift_a_month);
+            let row = unchanged(settings, what, source, drift_a_month);
             let percent = |share: Share| format!("{:.2} %", share.share * 100.0);
             let rate = format!("{} %", (row.rate * 100.0).round());
             table.row(&[
@@ -507,7 +513,7 @@ pub(crate) fn run(settings: Settings, out: &Path) -> anyhow::Result<()> {
         for (rate, trials_per_hour, change, smallest, known) in delay_cases() {
             let name = format!("{:.0} %, +{:.0} %, {:.0} %", rate * 100.0, change * 100.0, smallest * 100.0);
             table.working_on(&name);
-            let row = delay(&settings, rate, trials_per_hour, change, smallest, known);
+            let row = delay(settings, rate, trials_per_hour, change, smallest, known);
             let (ninety, all) = ("power 0.9", "power 0.99");
             table.row(&[
                 name,
@@ -533,7 +539,7 @@ pub(crate) fn run(settings: Settings, out: &Path) -> anyhow::Result<()> {
         for (change, hours) in [(0.25, 12), (0.25, 24), (0.5, 4), (0.5, 12)] {
             let name = format!("+{:.0} %, {hours} h", change * 100.0);
             table.working_on(&name);
-            let row = many(&settings, change, hours);
+            let row = many(settings, change, hours);
             let percent = |share: f64| format!("{:.1} %", share * 100.0);
             table.row(&[
                 name,
@@ -555,7 +561,7 @@ pub(crate) fn run(settings: Settings, out: &Path) -> anyhow::Result<()> {
             ("one by 50 %", 0.0, Some(0.5)),
         ] {
             table.working_on(what);
-            let row = everywhere(&settings, what, change, own);
+            let row = everywhere(settings, what, change, own);
             let findings: Vec<String> = row.findings.iter().map(|(count, times)| format!("{count}: {times}")).collect();
             table.row(&[
                 what.to_owned(),
