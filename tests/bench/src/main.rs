@@ -72,12 +72,8 @@ enum What {
 fn main() -> anyhow::Result<()> {
     match Options::parse().what {
         What::KbSync { settings, out } => kb_sync::run(settings, &out),
-<<<<<<< HEAD
-        What::Detection { settings, out } => detection::run(settings, &out),
-        What::Intake { settings, out } => intake::run(settings, &out),
-=======
         What::Detection { settings, out } => detection::run(&settings, &out),
->>>>>>> detection
+        What::Intake { settings, out } => intake::run(settings, &out),
         What::ColdStart { settings, out } => cold_start::run(settings, &out),
         What::Redaction { settings, out } => redaction::run(&settings, &out),
     }
