@@ -117,7 +117,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
         })
         .collect();
     changes.fed_by(t, &document_rules);
-    wakes.fed_by(t, &[Rule::schedule("Sweep", "Looks whether an event was lost", "rate(5 minutes)", json!({ "trigger": "sweep" }))]);
+    wakes.fed_by(t, &[Rule::schedule("Sweep", "Looks whether an event was lost", "rate(5 minutes)", Some(json!({ "trigger": "sweep" })))]);
     entries.fed_by(t, &[Rule::on_bus("Everything", "Every event goes to the ledger", &bus, json!({ "source": ["flywheel"] }))]);
 
     incoming.fed_by(
@@ -135,7 +135,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
             ),
         ],
     );
-    looks.fed_by(t, &[Rule::schedule("Look", "Looks whether a rate moved", "rate(1 minute)", json!({ "trigger": "look" }))]);
+    looks.fed_by(t, &[Rule::schedule("Look", "Looks whether a rate moved", "rate(1 minute)", None)]);
     findings.fed_by(
         t,
         &[Rule::on_bus(
@@ -258,6 +258,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     t.output("LedgerDeadLetterQueueUrl", "Events for the ledger that were given up", &entries.dead_letters_url());
     t.output("SignalsQueueUrl", "Queue that applications send signals to", &incoming.url());
     t.output("SignalsDeadLetterQueueUrl", "Signals that were given up", &incoming.dead_letters_url());
+    t.output("LooksQueueUrl", "Queue of the times to look for changes at", &looks.url());
     t.output("AlarmTopic", "ARN of the topic that alarms go to", &reference("AlarmTopic"));
     for (output, (_, id)) in ["PolicyApplication", "PolicyEnvironment", "PolicyProfile"].into_iter().zip(store.ids()) {
         t.output(output, "AppConfig id", &id);

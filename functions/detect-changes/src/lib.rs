@@ -31,7 +31,15 @@ pub struct Report {
     pub busy: bool,
 }
 
-/// Looks once at everything that was counted since the last look.
+/// The time that a message of the schedule asks to look at; nothing if it names none. A look at what was so far comes to
+/// the same whenever it is made.
+#[must_use]
+pub fn asked_for(body: &str) -> Option<Timestamp> {
+    let event: serde_json::Value = serde_json::from_str(body).ok()?;
+    event.get("time")?.as_str()?.parse().ok()
+}
+
+/// Looks at everything that was counted since the last look, as it stands at a time.
 ///
 /// # Errors
 /// If the record or the bus cannot be reached; the next look begins where this one did.
@@ -40,10 +48,11 @@ pub async fn look<C: Counts, M: Memory, B: Bus>(
     memory: &M,
     bus: &B,
     policy: &Policy,
+    at: Timestamp,
     now: Timestamp,
 ) -> Result<Report, Unavailable> {
     let Some(mut looked) = memory.begin_look(now).await? else { return Ok(Report { busy: true, ..Report::default() }) };
-    let present = Hour::of(now);
+    let present = Hour::of(at);
     // Signals that are too late are not counted, so that nothing older than this can have changed.
     let oldest = Hour(present.0 - i64::from(policy.signals.late_hours) - 1);
     let touched = counts.touched(oldest).await?;
@@ -62,12 +71,12 @@ pub async fn look<C: Counts, M: Memory, B: Bus>(
             let closed = learn(&mut histories, metric, &counted, present);
             report.series += histories.len() as u64;
             let state = memory.state(metric).await?;
-            let (events, next) = findings::detect(metric, &histories, &alarms, &state, policy, now);
+            let (events, next) = findings::detect(metric, &histories, &alarms, &state, policy, at);
             bus.publish(&events).await?;
             report.count(&events);
             for key in closed {
                 if let Some(history) = histories.get_mut(&key) {
-                    history.forget(&policy.findings, now);
+                    history.forget(&policy.findings, at);
                     memory.save_history(&Series { metric, key }, history).await?;
                 }
             }

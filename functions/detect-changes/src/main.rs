@@ -1,7 +1,7 @@
 //! The function that looks every minute whether a rate moved.
 
 use aws_lambda_events::event::sqs::SqsEvent;
-use detect_changes::look;
+use detect_changes::{asked_for, look};
 use flywheel_adapters::{EventBridgeBus, FindingTable, PolicySource, SignalTable, load_config};
 use flywheel_kit::{Metrics, Unit, start_logging, variable};
 use jiff::Timestamp;
@@ -15,10 +15,12 @@ async fn main() -> Result<(), Error> {
     let memory = FindingTable::new(&config, variable("FLYWHEEL_SIGNALS_TABLE")?);
     let bus = EventBridgeBus::new(&config, variable("FLYWHEEL_BUS")?);
     let policies = PolicySource::from_variables(&config, variable)?;
-    // Several messages ask for the same: a look.
-    run(service_fn(async |_: LambdaEvent<SqsEvent>| {
+    run(service_fn(async |event: LambdaEvent<SqsEvent>| {
         let policy = policies.current().await?;
-        let report = look(&counts, &memory, &bus, &policy, Timestamp::now()).await?;
+        let now = Timestamp::now();
+        // Several messages ask for the same: the latest look has it all. None looks ahead.
+        let asked = event.payload.records.iter().filter_map(|message| asked_for(message.body.as_deref()?)).max();
+        let report = look(&counts, &memory, &bus, &policy, asked.unwrap_or(now).min(now), now).await?;
         let mut metrics = Metrics::new("detect-changes");
         metrics.add("SeriesLookedAt", Unit::Count, report.series);
         metrics.add("FindingsOpened", Unit::Count, report.opened);

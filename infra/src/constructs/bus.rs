@@ -45,7 +45,7 @@ pub struct Rule<'a> {
 enum Source<'a> {
     Default { pattern: Value },
     Own { bus: &'a Bus, pattern: Value },
-    Schedule { expression: &'a str, input: Value },
+    Schedule { expression: &'a str, input: Option<Value> },
 }
 
 impl<'a> Rule<'a> {
@@ -61,9 +61,9 @@ impl<'a> Rule<'a> {
         Self { id: id.into(), description, source: Source::Own { bus, pattern } }
     }
 
-    /// A message at a rate.
+    /// A message at a rate: this one, or EventBridge's own, which says for when it is.
     #[must_use]
-    pub fn schedule(id: impl Into<String>, description: &'a str, expression: &'a str, input: Value) -> Self {
+    pub fn schedule(id: impl Into<String>, description: &'a str, expression: &'a str, input: Option<Value>) -> Self {
         Self { id: id.into(), description, source: Source::Schedule { expression, input } }
     }
 
@@ -74,7 +74,7 @@ impl<'a> Rule<'a> {
     pub(crate) fn add(&self, template: &mut Template, queue: &Queue) {
         let dead_letters = events::rule::DeadLetterConfig! { arn: queue.dead_letters_arn() };
         let mut target = events::rule::Target! { id: "queue", arn: queue.arn(), dead_letter_config: dead_letters };
-        if let Source::Schedule { input, .. } = &self.source {
+        if let Source::Schedule { input: Some(input), .. } = &self.source {
             target.input = Some(input.to_string().as_str().into());
         }
         let mut rule = events::Rule! { description: self.description, targets: vec![target], state: "ENABLED" };

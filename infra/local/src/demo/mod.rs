@@ -3,6 +3,7 @@
 mod ask;
 mod audit;
 mod documents;
+mod launch;
 mod policy;
 mod summary;
 mod tables;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use aws_sdk_s3::primitives::ByteStream;
+use flywheel_deploy::Deployed;
 use flywheel_model::DataSourceId;
 use jiff::SignedDuration;
 use tokio::task::JoinSet;
@@ -70,6 +72,8 @@ struct Demo {
     aws: LocalAws,
     documents: Documents,
     sources: [DataSourceId; SOURCES],
+    launch: DataSourceId,
+    deployed: Deployed,
     audit: Audit,
     asker: Asker,
     summary: Summary,
@@ -109,9 +113,11 @@ impl Demo {
             terminal.warn(&format!("left out: {file}"));
         }
 
+        aws.create_bucket(launch::BUCKET).await?;
+        let launch = launch::create(&aws)?;
         let step = Instant::now();
         let read: Vec<(DataSourceId, &str)> = sources.iter().cloned().zip(documents.prefixes.iter().map(String::as_str)).collect();
-        let text = policy::write(BUCKET, &read);
+        let text = policy::write(BUCKET, &read, &launch);
         let file = options.output.join("policy.toml");
         std::fs::write(&file, &text).with_context(|| format!("cannot write {}", file.display()))?;
         let deployed = aws.deploy("flywheel", &text, &mut |line| terminal.now(&format!("deploying: {line}"))).await?;
@@ -126,7 +132,7 @@ impl Demo {
         ));
         let audit = Audit::new(&aws, &deployed, BUCKET, sources.to_vec())?;
         let asker = Asker::new(&aws);
-        Ok(Self { aws, documents, sources, audit, asker, summary: Summary::default() })
+        Ok(Self { aws, documents, sources, launch, deployed, audit, asker, summary: Summary::default() })
     }
 
     async fn play(&mut self, terminal: &mut Terminal) -> Result<()> {
@@ -148,7 +154,10 @@ impl Demo {
         }
 
         let snapshot = if snapshot.settled() { self.change(asked.as_ref(), snapshot, terminal).await? } else { snapshot };
-        self.count(&snapshot, terminal).await
+        self.count(&snapshot, terminal).await?;
+        let day = launch::Day::new(&self.aws, &self.asker, self.launch.clone(), &self.deployed);
+        self.summary.launch = day.play(terminal).await?;
+        Ok(())
     }
 
     /// Edits some documents, deletes some, and asks about them.
@@ -344,6 +353,9 @@ fn report(summary: &Summary, options: &Options, terminal: &mut Terminal) {
         ("documents deleted", summary.documents_deleted.to_string()),
         ("failed / quarantined", format!("{} / {}", summary.documents_failed, summary.documents_quarantined)),
         ("questions answered right", format!("{} of {}", summary.questions_right, summary.questions)),
+        ("signals sent / counted", format!("{} / {}", summary.launch.signals_sent, summary.launch.signals_counted)),
+        ("findings opened / closed", format!("{} / {}", summary.launch.findings_opened, summary.launch.findings_closed)),
+        ("failed questions that find something", format!("{} of {}", summary.launch.found_after, summary.launch.questions_asked_again)),
         ("burst to consistency", format!("{:.1} s", summary.seconds_to_consistency)),
         ("in all", format!("{:.1} s", summary.seconds)),
     ]);

@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use flywheel_model::DataSourceId;
 
+use super::launch::TOPICS;
+
 /// Job starts a second, in the policy and at the stand-in alike. Bedrock's own quota is 0.1: one start in ten seconds.
 pub(crate) const JOB_STARTS_PER_SECOND: f64 = 0.5;
 
@@ -12,7 +14,7 @@ pub(crate) const JOB_STARTS_PER_SECOND: f64 = 0.5;
 pub(crate) const DIRECT_AT_MOST: usize = 5;
 
 /// The policy for these data sources: each with the prefix that it reads.
-pub(crate) fn write(bucket: &str, sources: &[(DataSourceId, &str)]) -> String {
+pub(crate) fn write(bucket: &str, sources: &[(DataSourceId, &str)], launch: &DataSourceId) -> String {
     let mut text = format!(
         r#"# The demo's policy: what Flywheel watches and how far it may go. Times are shorter than anybody would choose for
 # production, and job_starts_per_second is five times Bedrock's own quota (0.1), so that the demo takes a minute.
@@ -39,6 +41,26 @@ job_starts_per_second = {JOB_STARTS_PER_SECOND:?}
             id.knowledge_base, id.data_source
         );
     }
+    let [topic, other] = TOPICS;
+    let (knowledge_base, data_source) = (&launch.knowledge_base, &launch.data_source);
+    let _ = write!(
+        text,
+        r#"
+# Flywheel cannot see the launch's documents change, so it synchronises them when a finding asks for it.
+[[unseen_source]]
+knowledge_base = "{knowledge_base}"
+data_source = "{data_source}"
+
+[[topic]]
+name = "{topic}"
+words = ["zephyrine"]
+knowledge_bases = ["{knowledge_base}"]
+
+[[topic]]
+name = "{other}"
+words = ["order"]
+"#
+    );
     text
 }
 
@@ -51,7 +73,9 @@ mod tests {
     #[test]
     fn is_a_valid_policy() {
         let source = DataSourceId::new("KB00000001", "DS00000001");
-        let policy = Policy::parse(&write("bucket", &[(source.clone(), "a \"quoted\" folder/")])).expect("valid");
+        let policy =
+            Policy::parse(&write("bucket", &[(source.clone(), "a \"quoted\" folder/")], &DataSourceId::new("KB00000002", "DS00000002")))
+                .expect("valid");
         assert_eq!(policy.data_source(&source).map(|source| source.prefix.as_str()), Some("a \"quoted\" folder/"));
     }
 }

@@ -6,6 +6,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+use super::launch::Launch;
+
 /// `summary.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub(crate) struct Summary {
@@ -37,6 +39,8 @@ pub(crate) struct Summary {
     /// Questions whose answer was found, or gone, as it had to be.
     pub(crate) questions_right: usize,
     pub(crate) questions: usize,
+    /// The product-launch day.
+    pub(crate) launch: Launch,
     /// From the first line to the first upload.
     pub(crate) seconds_to_start: f64,
     /// From the last upload of the burst until the index agreed with the bucket.
@@ -47,7 +51,10 @@ pub(crate) struct Summary {
 impl Summary {
     /// Whether the loop did what it is for, and can show it.
     pub(crate) fn good(&self) -> bool {
-        self.changes_lost == 0 && self.changes_seen >= self.documents_changed && self.questions_right == self.questions
+        self.changes_lost == 0
+            && self.changes_seen >= self.documents_changed
+            && self.questions_right == self.questions
+            && self.launch.good()
     }
 
     pub(crate) fn write(&self, file: &Path) -> Result<()> {

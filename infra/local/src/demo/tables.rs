@@ -6,7 +6,8 @@ use anyhow::{Context, Result};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use flywheel_engine::documents::{Document, Status};
-use flywheel_model::{Body, DataSourceId, Event};
+use flywheel_engine::signals::batch;
+use flywheel_model::{Body, DataSourceId, Event, Hour, Metric};
 
 /// What Flywheel recorded of a data source's documents, by key.
 pub(crate) async fn documents(client: &Client, table: &str, source: &DataSourceId) -> Result<BTreeMap<String, Status>> {
@@ -48,6 +49,26 @@ pub(crate) async fn events(client: &Client, table: &str) -> Result<Vec<Event>> {
     }
     events.sort_by_key(|event: &Event| event.at);
     Ok(events)
+}
+
+/// How many responses are counted in an hour.
+pub(crate) async fn responses(client: &Client, table: &str, hour: Hour) -> Result<u64> {
+    let mut pages = client
+        .query()
+        .table_name(table)
+        .key_condition_expression("pk = :hour")
+        .expression_attribute_values(":hour", AttributeValue::S(format!("hour#{}", hour.0)))
+        .consistent_read(true)
+        .into_paginator()
+        .items()
+        .send();
+    let mut counts = BTreeMap::new();
+    while let Some(row) = pages.next().await {
+        if let Some(AttributeValue::S(text)) = row?.get("counts") {
+            batch::read(text, &mut counts).context("a row of counts cannot be read")?;
+        }
+    }
+    Ok(counts.iter().filter(|(series, _)| series.metric == Metric::FailedResponses).map(|(_, count)| count.trials).sum())
 }
 
 /// How often each reason to hold was given.
