@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 
 use count_signals::{Counting, Message, Report, Unreadable, read};
 use flywheel_engine::signals::{Rules, tally};
-use flywheel_model::{Body, Hour, Id, Refusal, Signal};
+use flywheel_model::{Body, Count, Hour, Id, Refusal, Signal};
 use flywheel_policy::Policy;
 use flywheel_ports::{Counts, Observations};
 use flywheel_testkit::{SignalMemory, SignalProcess};
@@ -137,6 +137,12 @@ fn refusals(memory: &SignalMemory) -> Vec<&Refusal> {
     refused.collect()
 }
 
+/// Which of the signals are shown as examples depends on which came together.
+fn without_examples<K: Ord>(mut counts: BTreeMap<K, Count>) -> BTreeMap<K, Count> {
+    counts.values_mut().for_each(|count| count.examples.clear());
+    counts
+}
+
 /// Runs to its end what waits for nothing.
 fn finish<T>(future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
@@ -167,7 +173,7 @@ proptest! {
         let process = SignalProcess(memory.clone());
         {
             let memory = memory.borrow();
-            prop_assert_eq!(memory.all_counts(), tally(&observations));
+            prop_assert_eq!(without_examples(memory.all_counts()), without_examples(tally(&observations)));
             // Each signal has its mark, alarms too, and nothing else has.
             let identities: BTreeSet<Id> = observations.iter().map(|observation| observation.signal.identity()).collect();
             prop_assert_eq!(memory.marks.keys().cloned().collect::<BTreeSet<_>>(), identities);

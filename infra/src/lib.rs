@@ -5,7 +5,8 @@
 //!
 //! # What a local stack lacks
 //!
-//! The two targets differ in [`Target::archives`] and [`Target::keeps_data`], and in nothing else.
+//! The two targets differ in [`Target::archives`], [`Target::insists_on_tls`] and [`Target::keeps_data`], and in nothing
+//! else.
 
 mod cfn;
 pub mod constructs;
@@ -36,7 +37,13 @@ impl Target {
         matches!(self, Self::Account)
     }
 
-    /// Whether tables are protected and outlive the stack. Not locally: every run starts from nothing and leaves
+    /// Whether buckets refuse what does not come over TLS. Not locally: the local AWS speaks plain HTTP on 127.0.0.1.
+    #[must_use]
+    pub const fn insists_on_tls(self) -> bool {
+        matches!(self, Self::Account)
+    }
+
+    /// Whether tables and buckets are protected and outlive the stack. Not locally: every run starts from nothing and leaves
     /// nothing behind.
     #[must_use]
     pub const fn keeps_data(self) -> bool {

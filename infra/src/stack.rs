@@ -86,6 +86,9 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     let signals =
         Table::new(t, TableSpec { name: "signals", stack: options.stack.clone(), keep: options.target.keeps_data(), indexes: Vec::new() });
     let evidence = Bucket::new(t, "evidence", OBSERVATION_DAYS, options.target.keeps_data());
+    if options.target.insists_on_tls() {
+        evidence.insist_on_tls(t);
+    }
 
     let changes = Queue::new(t, &alarms, "changes", 1, 900);
     // A wake may be asked for up to 15 minutes ahead, so half an hour is late.
@@ -197,7 +200,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     let mut detect = Function::new(DETECT.name, DETECT.parameter, 512);
     detect.consume(&looks, Batches { size: 10, at_once: Some(2) });
     detect.allow(signals.query());
-    detect.allow(signals.items(&[ItemAction::Get, ItemAction::Put]));
+    detect.allow(signals.items(&[ItemAction::Get, ItemAction::Put, ItemAction::Update]));
     detect.env("FLYWHEEL_SIGNALS_TABLE", signals.name());
 
     let mut refresh = Function::new(REFRESH.name, REFRESH.parameter, 256);

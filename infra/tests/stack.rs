@@ -223,11 +223,12 @@ fn rules_reach_their_queue_and_no_other_sender_does() {
 }
 
 #[test]
-fn the_local_stack_differs_in_the_archive_and_in_keeping_data_only() {
+fn the_local_stack_differs_in_the_archive_in_plain_http_and_in_keeping_data_only() {
     let (mut account, local) = (template(Target::Account), template(Target::Local));
     let resources = account["Resources"].as_object_mut().expect("resources");
     assert!(resources.remove("Archive").is_some());
     for bucket in ["EvidenceBucket"] {
+        assert!(resources.remove(&format!("{bucket}Policy")).is_some());
         assert_eq!(resources[bucket]["DeletionPolicy"], "Retain");
         resources[bucket]["DeletionPolicy"] = json!("Delete");
         resources[bucket]["UpdateReplacePolicy"] = json!("Delete");

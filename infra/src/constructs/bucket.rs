@@ -3,7 +3,7 @@ use serde_json::json;
 use super::{Grant, logical};
 use crate::cfn::{self, Exp, Template, s3};
 
-/// A bucket of the stack's own: private, encrypted, reachable over TLS only, and emptied by age.
+/// A bucket of the stack's own: private, encrypted, and emptied by age.
 #[derive(Debug)]
 pub struct Bucket {
     id: String,
@@ -38,10 +38,15 @@ impl Bucket {
             },
         );
         resource.keep(keep);
+        Self { id }
+    }
+
+    /// Refuses every request that does not come over TLS.
+    pub fn insist_on_tls(&self, template: &mut Template) {
         template.add(
-            format!("{id}Policy"),
+            format!("{}Policy", self.id),
             &s3::BucketPolicy! {
-                bucket: cfn::reference(&id),
+                bucket: cfn::reference(&self.id),
                 policy_document: json!({
                     "Version": "2012-10-17",
                     "Statement": [{
@@ -49,13 +54,12 @@ impl Bucket {
                         "Effect": "Deny",
                         "Principal": "*",
                         "Action": "s3:*",
-                        "Resource": [cfn::json(&cfn::arn(&id)), { "Fn::Sub": format!("${{{id}.Arn}}/*") }],
+                        "Resource": [cfn::json(&cfn::arn(&self.id)), { "Fn::Sub": format!("${{{}.Arn}}/*", self.id) }],
                         "Condition": { "Bool": { "aws:SecureTransport": "false" } }
                     }]
                 })
             },
         );
-        Self { id }
     }
 
     /// Leave to write objects under a prefix.

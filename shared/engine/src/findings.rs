@@ -185,7 +185,7 @@ impl Detector<'_> {
                 // What it was before stays the baseline; what it is now is what shows that it is back.
                 let back = rates(&recovery, None, BTreeMap::new());
                 if let Evidence::Rates(told) = &mut finding.evidence {
-                    (told.current, told.until) = (back.current, back.until);
+                    (told.current, told.since, told.until) = (back.current, back.since, back.until);
                     told.change = told.current.rate / told.baseline.rate - 1.0;
                     (told.log_evidence, told.interval) = (back.log_evidence, [told.change.min(0.0), told.change.max(0.0)]);
                 }
