@@ -217,7 +217,7 @@ impl Detector<'_> {
                 match (alarm.state, self.state.open.get(&subject).cloned()) {
                     (AlarmState::Alarm, None) => {
                         let evidence = Evidence::Alarm { name: alarm.name.clone(), reason: alarm.reason.clone() };
-                        self.open(subject, scope, evidence, None);
+                        self.open(&subject, scope, evidence, None);
                     }
                     (AlarmState::Ok, Some(open)) => self.close(&subject, open.finding),
                     // What cannot be told changes nothing.
@@ -269,7 +269,7 @@ impl Detector<'_> {
         let told = rates(evidence, None, self.parts(&scope, evidence));
         let examples = self.examples(&scope);
         let Some(open) = self.state.open.get_mut(&subject) else {
-            self.open(subject, scope, Evidence::Rates(told), Some(*evidence));
+            self.open(&subject, scope, Evidence::Rates(told), Some(*evidence));
             return;
         };
         let before = if let Evidence::Rates(before) = &open.finding.evidence { before.log_evidence } else { 0.0 };
@@ -285,9 +285,9 @@ impl Detector<'_> {
         self.tell(id, &subject, vec![opening(&finding)], Body::FindingUpdated(finding));
     }
 
-    fn open(&mut self, subject: String, scope: Scope, evidence: Evidence, statistics: Option<detection::Evidence>) {
+    fn open(&mut self, subject: &str, scope: Scope, evidence: Evidence, statistics: Option<detection::Evidence>) {
         let finding = Finding {
-            finding: Id::of("finding", &[&subject, &self.state.opened.to_string()]),
+            finding: Id::of("finding", &[subject, &self.state.opened.to_string()]),
             metric: self.metric,
             examples: self.examples(&scope),
             scope,
@@ -295,9 +295,9 @@ impl Detector<'_> {
             evidence,
         };
         self.state.opened += 1;
-        self.state.announced.remove(&subject);
-        self.state.open.insert(subject.clone(), Open { finding: finding.clone(), evidence: statistics, updates: 0 });
-        self.tell(opening(&finding), &subject, Vec::new(), Body::FindingOpened(finding));
+        self.state.announced.remove(subject);
+        self.state.open.insert(subject.to_owned(), Open { finding: finding.clone(), evidence: statistics, updates: 0 });
+        self.tell(opening(&finding), subject, Vec::new(), Body::FindingOpened(finding));
     }
 
     fn tell(&mut self, id: Id, subject: &str, causes: Vec<Id>, body: Body) {

@@ -247,10 +247,11 @@ impl Finding {
     /// The most examples that a finding names.
     pub const EXAMPLES: usize = 20;
 
-    /// How the ledger calls it.
+    /// How the ledger calls it. A finding that an alarm opened stands apart from one of the counts.
     #[must_use]
     pub fn subject(&self) -> String {
-        self.scope.subject(self.metric)
+        let rate = self.scope.subject(self.metric);
+        if let Evidence::Alarm { name, .. } = &self.evidence { format!("{rate}/alarm/{name}") } else { rate }
     }
 }
 

@@ -141,6 +141,9 @@ impl Batch {
 /// Trials, events, parts and examples.
 type Numbers<Parts, Examples> = (u64, u64, Parts, Examples);
 
+/// Counts as they are written: of each metric, of each key.
+type Written<Name, Parts, Examples> = BTreeMap<Metric, BTreeMap<Name, Numbers<Parts, Examples>>>;
+
 /// Of each key of a batch, the signals that a finding may show.
 const EXAMPLES: usize = 2;
 
@@ -148,7 +151,7 @@ const EXAMPLES: usize = 2;
 /// `{"timeouts":{"nightly":[12,1,{"timed_out":1},["2cf2…"]]}}`.
 #[must_use]
 pub fn write(counts: &BTreeMap<Series, Count>) -> String {
-    let mut written: BTreeMap<Metric, BTreeMap<&str, Numbers<&BTreeMap<String, u64>, &[Id]>>> = BTreeMap::new();
+    let mut written: Written<&str, &BTreeMap<String, u64>, &[Id]> = BTreeMap::new();
     for (Series { metric, key }, count) in counts {
         let examples = &count.examples[..count.examples.len().min(EXAMPLES)];
         written.entry(*metric).or_default().insert(key.as_str(), (count.trials, count.events, &count.parts, examples));
@@ -161,7 +164,7 @@ pub fn write(counts: &BTreeMap<Series, Count>) -> String {
 /// # Errors
 /// If the text is not one of [`write`].
 pub fn read(text: &str, counts: &mut BTreeMap<Series, Count>) -> Result<(), serde_json::Error> {
-    let written: BTreeMap<Metric, BTreeMap<Key, Numbers<BTreeMap<String, u64>, Vec<Id>>>> = serde_json::from_str(text)?;
+    let written: Written<Key, BTreeMap<String, u64>, Vec<Id>> = serde_json::from_str(text)?;
     for (metric, keys) in written {
         for (key, (trials, events, parts, examples)) in keys {
             counts.entry(Series { metric, key }).or_default().add(&Count { trials, events, parts, examples });
