@@ -227,12 +227,11 @@ fn the_local_stack_differs_in_the_archive_in_plain_http_and_in_keeping_data_only
     let (mut account, local) = (template(Target::Account), template(Target::Local));
     let resources = account["Resources"].as_object_mut().expect("resources");
     assert!(resources.remove("Archive").is_some());
-    for bucket in ["EvidenceBucket"] {
-        assert!(resources.remove(&format!("{bucket}Policy")).is_some());
-        assert_eq!(resources[bucket]["DeletionPolicy"], "Retain");
-        resources[bucket]["DeletionPolicy"] = json!("Delete");
-        resources[bucket]["UpdateReplacePolicy"] = json!("Delete");
-    }
+    assert!(resources.remove("EvidenceBucketPolicy").is_some());
+    let bucket = &mut resources["EvidenceBucket"];
+    assert_eq!(bucket["DeletionPolicy"], "Retain");
+    bucket["DeletionPolicy"] = json!("Delete");
+    bucket["UpdateReplacePolicy"] = json!("Delete");
     for table in ["StateTable", "LedgerTable", "SignalsTable"] {
         assert_eq!(resources[table]["DeletionPolicy"], "Retain");
         resources[table]["DeletionPolicy"] = json!("Delete");
