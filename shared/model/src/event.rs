@@ -85,7 +85,7 @@ impl TryFrom<Envelope> for Event {
 
     fn try_from(envelope: Envelope) -> Result<Self, String> {
         fn read<T: DeserializeOwned>(detail: Value) -> Result<T, String> {
-            serde_json::from_value(detail).map_err(|error| format!("detail: {error}"))
+            serde_json::from_value(detail).map_err(|error| error.to_string())
         }
         let detail = envelope.detail;
         let body = match envelope.kind.as_str() {
@@ -104,7 +104,7 @@ impl TryFrom<Envelope> for Event {
             "decision.refresh-hold" => Body::RefreshHeld(read(detail)?),
             "outcome.refresh" => Body::RefreshEnded(read(detail)?),
             "receipt.refresh" => Body::AskedAgain(read(detail)?),
-            other => return Err(format!("kind: {other:?} is not a kind of event")),
+            other => return Err(format!("kind: {other:?} is not a kind of event; expected one of those in events/bus")),
         };
         Ok(Self { id: envelope.id, subject: envelope.subject, causes: envelope.causes, at: envelope.at, body })
     }
