@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use aws_sdk_s3::Client;
+use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::operation::head_bucket::HeadBucketError;
 use aws_sdk_s3::operation::head_object::HeadObjectError;
 use aws_sdk_s3::primitives::ByteStream;
@@ -94,6 +95,11 @@ pub(crate) struct Bucket {
     pub(crate) name: String,
     pub(crate) account: String,
     pub(crate) region: String,
+}
+
+/// Where a template lies that is too large for a request.
+pub(crate) fn template_key(stack: &str) -> String {
+    format!("{stack}/template.json")
 }
 
 impl Bucket {
@@ -220,6 +226,21 @@ impl Bucket {
             .await
             .map_err(say(format!("cannot upload {key} to {}", self.name)))?;
         Ok(())
+    }
+
+    /// Takes away the template of a plan that is not carried out, and the bucket if it is empty then.
+    pub(crate) async fn give_back(&self, stack: &str) -> Result<()> {
+        let (name, account) = (&self.name, &self.account);
+        match self.s3.delete_object().bucket(name).key(template_key(stack)).expected_bucket_owner(account).send().await {
+            Ok(_) => {}
+            Err(error) if error.code() == Some("NoSuchBucket") => return Ok(()),
+            Err(error) => return Err(say(format!("cannot delete the template from {name}"))(error)),
+        }
+        match self.s3.delete_bucket().bucket(name).expected_bucket_owner(account).send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.code() == Some("BucketNotEmpty") => Ok(()),
+            Err(error) => Err(say(format!("cannot delete the bucket {name}"))(error)),
+        }
     }
 
     async fn has(&self, key: &str) -> Result<bool> {

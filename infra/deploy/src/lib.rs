@@ -244,7 +244,9 @@ impl Plan {
     /// # Errors
     /// If a call fails.
     pub async fn discard(self) -> Result<()> {
-        self.change_set.discard().await
+        self.change_set.discard().await?;
+        // A template of this size went by way of the code bucket. Where there is no stack, nothing else need be in it.
+        if self.change_set.stack_before { Ok(()) } else { self.bucket.give_back(&self.options.stack).await }
     }
 }
 

@@ -65,7 +65,7 @@ pub(crate) struct ChangeSet {
     /// Its id; none where nothing would change.
     id: Option<String>,
     /// The stack stands, or stood before, and is not there for this change set only.
-    stack_before: bool,
+    pub(crate) stack_before: bool,
     pub(crate) changes: Vec<Change>,
     /// The keys of the code that the stack runs now.
     pub(crate) code_before: Vec<String>,
@@ -125,7 +125,7 @@ impl ChangeSet {
             (Some(template), None)
         } else {
             bucket.ensure(progress).await?;
-            let key = format!("{}/template.json", options.stack);
+            let key = code::template_key(&options.stack);
             bucket.put(&key, template.into_bytes()).await?;
             let suffix = if bucket.region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
             (None, Some(format!("https://s3.{}.{suffix}/{}/{key}", bucket.region, bucket.name)))
