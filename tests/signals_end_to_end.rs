@@ -1,0 +1,178 @@
+//! Signals through the deployed stack on the local AWS, with signatures and roles enforced: every road to its mark, spans
+//! that come apart and out of order, an alarm to its finding, and what is refused, without what must not be kept.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::InvocationType;
+use aws_sdk_sqs::types::QueueAttributeName;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use flywheel_local::{Config, LocalAws};
+use flywheel_model::{Body, Event, Id};
+use flywheel_policy::Policy;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+const STACK: &str = "signals";
+
+const POLICY: &str = r#"
+mode = "act"
+[signals]
+quiet_seconds = 10
+[[data_source]]
+knowledge_base = "KBSIGNALS1"
+data_source = "DSSIGNALS1"
+bucket = "signals-documents"
+[[alarm]]
+name = "checkout-*"
+metric = "failed_responses"
+key = "checkout"
+"#;
+
+struct Site {
+    aws: LocalAws,
+    outputs: BTreeMap<String, String>,
+}
+
+impl Site {
+    /// Has a subscription's delivery read, as CloudWatch Logs does.
+    async fn deliver(&self, records: &[Value]) {
+        let events: Vec<Value> = records
+            .iter()
+            .enumerate()
+            .map(|(place, record)| json!({ "id": place.to_string(), "timestamp": Timestamp::now().as_millisecond(), "message": record.to_string() }))
+            .collect();
+        let payload = json!({
+            "messageType": "DATA_MESSAGE", "owner": "111122223333", "logGroup": "aws/spans", "logStream": "default",
+            "subscriptionFilters": ["flywheel"], "logEvents": events
+        });
+        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+        packed.write_all(payload.to_string().as_bytes()).unwrap();
+        let delivery = json!({ "awslogs": { "data": STANDARD.encode(packed.finish().unwrap()) } });
+        let answer = aws_sdk_lambda::Client::new(self.aws.config())
+            .invoke()
+            .function_name(&self.outputs["ReadLogsFunction"])
+            .invocation_type(InvocationType::RequestResponse)
+            .payload(Blob::new(delivery.to_string()))
+            .send()
+            .await
+            .unwrap();
+        assert!(
+            answer.function_error().is_none(),
+            "{:?}",
+            answer.payload().map(|bytes| String::from_utf8_lossy(bytes.as_ref()).into_owned())
+        );
+    }
+
+    async fn send(&self, queue: &str, body: String) {
+        let sqs = aws_sdk_sqs::Client::new(self.aws.config());
+        sqs.send_message().queue_url(&self.outputs[queue]).message_body(body).send().await.unwrap();
+    }
+
+    async fn is_counted(&self, kind: &str, id: &str) -> bool {
+        let key = |value: String| AttributeValue::S(value);
+        let identity = Id::of("signal", &[kind, id]);
+        let get = self.aws.dynamodb().get_item().table_name(&self.outputs["SignalsTable"]);
+        let get = get.key("pk", key(format!("signal#{identity}"))).key("sk", key("mark".to_owned()));
+        get.consistent_read(true).send().await.unwrap().item.is_some()
+    }
+
+    async fn events(&self) -> Vec<Event> {
+        let rows = self.aws.dynamodb().scan().table_name(&self.outputs["LedgerTable"]).consistent_read(true).send().await.unwrap();
+        let texts = rows.items.unwrap_or_default().into_iter().filter_map(|mut row| row.remove("event"));
+        texts.map(|text| serde_json::from_str(text.as_s().unwrap()).unwrap()).collect()
+    }
+}
+
+async fn within<F: Future<Output = bool>>(at_most: Duration, what: &str, is_so: impl Fn() -> F) {
+    let begun = Instant::now();
+    while !is_so().await {
+        assert!(begun.elapsed() < at_most, "{what} did not come in {at_most:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    println!("{what} after {:.1?}", begun.elapsed());
+}
+
+fn span(id: &str, parent: Option<&str>, start: Timestamp, seconds: i64, attributes: Value) -> Value {
+    let mut span = json!({
+        "traceId": "6921d5e0a1b2c3d4e5f60718293a4b5c", "spanId": id, "name": "span",
+        "startTimeUnixNano": start.as_nanosecond().to_string(),
+        "endTimeUnixNano": (start + SignedDuration::from_secs(seconds)).as_nanosecond().to_string(),
+        "attributes": attributes
+    });
+    if let Some(parent) = parent {
+        span["parentSpanId"] = json!(parent);
+    }
+    span
+}
+
+#[tokio::test]
+async fn the_deployed_stack_counts_what_comes_on_every_road() {
+    if std::env::var_os("FLYWHEEL_TOOLS").is_none() {
+        println!("skipped: the local AWS is not named by FLYWHEEL_TOOLS; `make test` installs it and runs this test");
+        return;
+    }
+    let folder = std::env::temp_dir().join(format!("flywheel-signals-{}", std::process::id()));
+    let aws = LocalAws::start(Config::new(&folder)).await.unwrap();
+    aws.create_what_is_named(&Policy::parse(POLICY).unwrap()).await.unwrap();
+    let outputs = aws.deploy(STACK, POLICY, &mut |_| {}).await.unwrap().outputs;
+    let site = Site { aws, outputs };
+    let now = Timestamp::now();
+    let soon = Duration::from_secs(60);
+
+    // Logs: the end of a conversation comes before its beginning.
+    let tool = json!({ "gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "find_order", "session.id": "session-1" });
+    site.deliver(&[span("00f067aa0ba902b8", Some("00f067aa0ba902b7"), now - SignedDuration::from_secs(40), 2, tool)]).await;
+    let agent = json!({ "gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "support", "session.id": "session-1" });
+    site.deliver(&[span("00f067aa0ba902b7", None, now - SignedDuration::from_secs(60), 45, agent)]).await;
+
+    // The queue: a good record beside a bad one.
+    let at = now.to_string();
+    let good = json!({ "id": "q-1", "at": at, "retrieval": { "topic": "launch", "query": "when?", "passages": [] } });
+    site.send(
+        "SignalsQueueUrl",
+        format!("{good}\n{{\"id\": \"q-2\", \"at\": \"{at}\", \"retrieval\": {{\"mail\": \"jane.roe@example.com\"}}}}"),
+    )
+    .await;
+
+    // EventBridge.
+    let release =
+        json!({ "id": "r-1", "at": at, "release": { "service": "checkout", "succeeded": false, "causes": ["missing_permission"] } });
+    let entry = PutEventsRequestEntry::builder().source("my.pipeline").detail_type("signal.release").detail(release.to_string()).build();
+    let put = aws_sdk_eventbridge::Client::new(site.aws.config()).put_events().entries(entry).send().await.unwrap();
+    assert_eq!(put.failed_entry_count(), 0);
+
+    // An alarm, and a look at it.
+    let alarm = json!({ "id": "a-1", "at": at, "alarm": { "name": "checkout-errors", "state": "ALARM" } });
+    site.send("SignalsQueueUrl", alarm.to_string()).await;
+
+    for (kind, id) in [("retrieval", "q-1"), ("release", "r-1"), ("alarm", "a-1"), ("conversation", "session-1")] {
+        within(soon, &format!("{kind} {id}"), || site.is_counted(kind, id)).await;
+    }
+    site.send("LooksQueueUrl", json!({ "time": Timestamp::now().to_string() }).to_string()).await;
+    within(soon, "the alarm's finding", || async { site.events().await.iter().any(|event| event.kind() == "finding.opened") }).await;
+    within(soon, "the refusal", || async { site.events().await.iter().any(|event| event.kind() == "signal.refused") }).await;
+    let events = site.events().await;
+    let refusal = events.iter().find_map(|event| if let Body::InputRefused(refusal) = &event.body { Some(refusal) } else { None }).unwrap();
+    assert!(refusal.reason.contains("mail") && !refusal.input.contains("jane.roe"), "{refusal:?}");
+
+    let sqs = aws_sdk_sqs::Client::new(site.aws.config());
+    for queue in ["signals", "conversations", "looks", "findings", "ledger", "read-logs"] {
+        let url = sqs.get_queue_url().queue_name(format!("{STACK}-{queue}-dead-letters")).send().await.unwrap().queue_url.unwrap();
+        let all = QueueAttributeName::ApproximateNumberOfMessages;
+        let attributes = sqs.get_queue_attributes().queue_url(url).attribute_names(all.clone()).send().await.unwrap().attributes.unwrap();
+        assert_eq!(attributes[&all], "0", "{queue}");
+    }
+    site.aws.stop();
+    fs::remove_dir_all(&folder).unwrap();
+}
