@@ -303,4 +303,5 @@ fn the_example_policy_is_valid_and_shows_the_defaults() {
     let example = Policy::parse(include_str!("../policy.toml")).expect("the example is valid");
     let defaults = Policy::parse(POLICY).expect("valid");
     assert_eq!((example.sync, example.quotas), (defaults.sync, defaults.quotas));
+    assert_eq!((example.signals, example.failures, example.findings), (defaults.signals, defaults.failures, defaults.findings));
 }
