@@ -268,6 +268,9 @@ impl Detector<'_> {
         let subject = scope.subject(self.metric);
         let told = rates(evidence, None, self.parts(&scope, evidence));
         let examples = self.examples(&scope);
+        // What comes after the last hour that was counted may already be the recovery.
+        let last = self.series(&scope).between(evidence.since..evidence.until.plus(1)).map(|(hour, _)| hour).max();
+        let evidence = &detection::Evidence { until: last.unwrap_or(evidence.until), ..*evidence };
         let Some(open) = self.state.open.get_mut(&subject) else {
             self.open(&subject, scope, Evidence::Rates(told), Some(*evidence));
             return;

@@ -126,7 +126,8 @@ impl<'a> Day<'a> {
         terminal.done("Finding", &told(finding, rates));
         (self.summary.rates[0], self.summary.rates[1]) = (rates.baseline.rate, rates.current.rate);
 
-        let asked = self.wait_for("the questions to be asked again", terminal, |event| matches!(event.body, Body::AskedAgain(_))).await?;
+        let asked =
+            self.wait_for("the questions to be asked again", PATIENCE, terminal, |event| matches!(event.body, Body::AskedAgain(_))).await?;
         let Body::AskedAgain(AskedAgain { asked, found_before, found_now, .. }) = asked.body else { bail!("another event") };
         (self.summary.questions_asked_again, self.summary.found_before, self.summary.found_after) = (asked, found_before, found_now);
         terminal.done("Synchronised", &format!("{}, since the finding asked for it", self.source));
@@ -234,25 +235,27 @@ impl<'a> Day<'a> {
     /// Has Flywheel look at the end of an hour since the launch, as its schedule does every minute.
     async fn look(&self, hour: i64, kind: &'static str, terminal: &mut Terminal) -> Result<Event> {
         let end = Hour(self.start.0 + hour).start() + jiff::SignedDuration::from_secs(3_599);
-        let look = json!({ "time": end.min(Timestamp::now()).to_string() }).to_string();
-        self.sqs
-            .send_message()
-            .queue_url(self.output("LooksQueueUrl")?)
-            .message_body(look)
-            .send()
-            .await
-            .context("cannot ask for a look")?;
-        self.wait_for(kind, terminal, |event| event.kind() == kind).await
+        let begun = Instant::now();
+        loop {
+            let look = json!({ "time": end.min(Timestamp::now()).to_string() }).to_string();
+            let send = self.sqs.send_message().queue_url(self.output("LooksQueueUrl")?).message_body(look);
+            send.send().await.context("cannot ask for a look")?;
+            // One look at a time: this one is passed over if the schedule's own is under way.
+            match self.wait_for(kind, Duration::from_secs(10), terminal, |event| event.kind() == kind).await {
+                Err(_) if begun.elapsed() < PATIENCE => {}
+                result => return result,
+            }
+        }
     }
 
-    async fn wait_for(&self, what: &str, terminal: &mut Terminal, is_it: impl Fn(&Event) -> bool) -> Result<Event> {
+    async fn wait_for(&self, what: &str, patience: Duration, terminal: &mut Terminal, is_it: impl Fn(&Event) -> bool) -> Result<Event> {
         let begun = Instant::now();
         loop {
             if let Some(event) = self.events().await?.into_iter().find(|event| is_it(event)) {
                 return Ok(event);
             }
-            if begun.elapsed() > PATIENCE {
-                bail!("nothing came of {what} in {PATIENCE:?}: see the logs of detect-changes and refresh-topics");
+            if begun.elapsed() > patience {
+                bail!("nothing came of {what} in {patience:?}: see the logs of detect-changes and refresh-topics");
             }
             terminal.now(&format!("waiting for {what}  {}", seconds(begun.elapsed())));
             tokio::time::sleep(Duration::from_millis(300)).await;
