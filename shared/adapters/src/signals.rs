@@ -77,11 +77,11 @@ impl Salt for SignalTable {
             let mut salt = vec![0; 32];
             getrandom::fill(&mut salt).map_err(|error| Unavailable { what: "make a salt", why: error.to_string() })?;
             let mut item = key(SALT, SALT);
-            item.insert(SALT.to_owned(), AttributeValue::B(Blob::new(salt)));
-            // Whoever is first makes it; everybody reads what is there then.
+            item.insert(SALT.to_owned(), AttributeValue::B(Blob::new(salt.clone())));
+            // Whoever is first makes it; the others read what is there then.
             let put = self.client.put_item().table_name(&self.table).set_item(Some(item)).condition_expression("attribute_not_exists(pk)");
             match put.send().await {
-                Ok(_) => {}
+                Ok(_) => return Ok(salt),
                 Err(error) if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) => {}
                 Err(error) => return Err(unavailable("record the salt")(error)),
             }

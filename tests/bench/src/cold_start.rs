@@ -36,6 +36,8 @@ const EMPTY: &str = "empty-function";
 const TRACK: &str = "track-documents";
 const SYNC: &str = "sync-knowledge-bases";
 const RECORD: &str = "record";
+/// Of these the start alone is measured.
+const OTHERS: [&str; 5] = ["count-signals", "read-logs", "assemble-conversations", "detect-changes", "refresh-topics"];
 
 const POLICY: &str = r#"mode = "act"
 [[data_source]]
@@ -135,7 +137,7 @@ pub(crate) fn run(settings: Settings, out: &Path) -> anyhow::Result<()> {
     environment.extend(
         settings.env.iter().filter_map(|variable| variable.split_once('=')).map(|(name, value)| (name.to_owned(), value.to_owned())),
     );
-    let names = [EMPTY, TRACK, SYNC, RECORD];
+    let names: Vec<&str> = [EMPTY, TRACK, SYNC, RECORD].into_iter().chain(OTHERS).collect();
     let binaries = names.iter().map(|name| Ok((*name, binary(&settings.binaries, name)?))).collect::<anyhow::Result<BTreeMap<_, _>>>()?;
     let bench = Bench { stub, environment, binaries, show_output: settings.show_output };
     let mut starts = bench.starts(&names, settings.spawns)?;
@@ -148,7 +150,7 @@ pub(crate) fn run(settings: Settings, out: &Path) -> anyhow::Result<()> {
     }
     println!("\nCold start, {} processes each, and memory\n", settings.spawns);
     let table = Table::new(&[
-        ("function", 20),
+        ("function", 22),
         ("start ms", 8),
         ("9 of 10", 8),
         ("to empty", 8),
@@ -168,7 +170,7 @@ pub(crate) fn run(settings: Settings, out: &Path) -> anyhow::Result<()> {
             short(start.processor_ratio_to_empty),
             short(start.binary_mb),
             short(start.peak_memory_mb_at_first_next),
-            if start.function == EMPTY { "-".to_owned() } else { short(start.peak_memory_mb_after) },
+            if start.peak_memory_mb_after > 0.0 { short(start.peak_memory_mb_after) } else { "-".to_owned() },
         ]);
     }
     write(
@@ -207,6 +209,10 @@ fn environment(stub: &AwsStub) -> Vec<(String, String)> {
         ("FLYWHEEL_LEDGER_TABLE", "ledger"),
         ("FLYWHEEL_BUS", "flywheel"),
         ("FLYWHEEL_WAKES_QUEUE_URL", &wakes),
+        ("FLYWHEEL_SIGNALS_TABLE", "signals"),
+        ("FLYWHEEL_SIGNALS_QUEUE_URL", &wakes),
+        ("FLYWHEEL_CONVERSATIONS_QUEUE_URL", &wakes),
+        ("FLYWHEEL_EVIDENCE_BUCKET", "evidence"),
         ("FLYWHEEL_POLICY_APPLICATION", "application"),
         ("FLYWHEEL_POLICY_ENVIRONMENT", "environment"),
         ("FLYWHEEL_POLICY_PROFILE", "profile"),
@@ -261,7 +267,11 @@ impl Bench {
                     processor_ratio_to_empty: processor.median / empty_worked,
                     peak_memory_mb_at_first_next: megabytes(memory[name]),
                     peak_memory_mb_after: 0.0,
-                    after: if *name == SYNC { "a wake with nothing to do" } else { "batches of 10 and of 1,000" },
+                    after: match *name {
+                        SYNC => "a wake with nothing to do",
+                        TRACK | RECORD => "batches of 10 and of 1,000",
+                        _ => "nothing",
+                    },
                 })
             })
             .collect()
