@@ -103,7 +103,7 @@ async fn within<F: Future<Output = bool>>(at_most: Duration, what: &str, is_so: 
     println!("{what} after {:.1?}", begun.elapsed());
 }
 
-fn span(id: &str, parent: Option<&str>, start: Timestamp, seconds: i64, attributes: Value) -> Value {
+fn span(id: &str, parent: Option<&str>, start: Timestamp, seconds: i64, attributes: &Value) -> Value {
     let mut span = json!({
         "traceId": "6921d5e0a1b2c3d4e5f60718293a4b5c", "spanId": id, "name": "span",
         "startTimeUnixNano": start.as_nanosecond().to_string(),
@@ -132,9 +132,9 @@ async fn the_deployed_stack_counts_what_comes_on_every_road() {
 
     // Logs: the end of a conversation comes before its beginning.
     let tool = json!({ "gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "find_order", "session.id": "session-1" });
-    site.deliver(&[span("00f067aa0ba902b8", Some("00f067aa0ba902b7"), now - SignedDuration::from_secs(40), 2, tool)]).await;
+    site.deliver(&[span("00f067aa0ba902b8", Some("00f067aa0ba902b7"), now - SignedDuration::from_secs(40), 2, &tool)]).await;
     let agent = json!({ "gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "support", "session.id": "session-1" });
-    site.deliver(&[span("00f067aa0ba902b7", None, now - SignedDuration::from_secs(60), 45, agent)]).await;
+    site.deliver(&[span("00f067aa0ba902b7", None, now - SignedDuration::from_secs(60), 45, &agent)]).await;
 
     // The queue: a good record beside a bad one.
     let at = now.to_string();
