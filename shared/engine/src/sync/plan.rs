@@ -797,6 +797,7 @@ fn decision(source: &Source, parts: &[&str], causes: Vec<Id>, at: Timestamp, act
 mod tests {
     use flywheel_model::{ChangeKind, DocumentId};
 
+    use super::super::Asked;
     use super::*;
     use crate::documents::Status;
 
@@ -853,6 +854,48 @@ mod tests {
     fn starts(plan: &Plan) -> Vec<String> {
         let started = plan.steps.iter().filter(|step| matches!(step, Step::Start { .. }));
         started.map(|step| step.source().id.knowledge_base.clone()).collect()
+    }
+
+    /// A data source that cannot be seen changing, for which a finding asked at second 0.
+    fn unseen(policy: &mut Policy) -> Demand {
+        let id = DataSourceId::new("KBUNSEEN01", "DSUNSEEN01");
+        policy.unseen_sources.push(id.clone());
+        let asked = Some(Asked { finding: Id::of("finding", &["1"]), at: at(0) });
+        Demand { source: Source { changes: 1, asked, ..Source::new(id) }, pending: Vec::new() }
+    }
+
+    fn refreshed(plan: &Plan) -> usize {
+        plan.news.iter().filter(|event| matches!(event.body, Body::RefreshEnded(_))).count()
+    }
+
+    #[test]
+    fn a_data_source_that_cannot_be_seen_changing_has_a_job_when_a_finding_asks_and_no_other() {
+        let mut policy = policy(1);
+        let asked = unseen(&mut policy);
+        let started = plan(Account::default(), vec![asked.clone()], &policy, at(1));
+        assert_eq!((starts(&started), refreshed(&started)), (vec!["KBUNSEEN01".to_owned()], 0));
+
+        let mut done = asked.clone();
+        done.source.last_start = Some(at(1));
+        let told = plan(Account::default(), vec![done.clone()], &policy, at(100));
+        assert_eq!((starts(&told), refreshed(&told)), (vec![], 1));
+        let source = told.sources[0].clone();
+        assert_eq!(source.clean, source.changes);
+        let after = plan(Account::default(), vec![Demand { source, pending: Vec::new() }], &policy, at(200));
+        assert_eq!((starts(&after), refreshed(&after)), (vec![], 0), "it is told once");
+
+        // A job that failed since is no answer.
+        (done.source.failures, done.source.asked) = (1, asked.source.asked);
+        assert_eq!(refreshed(&plan(Account::default(), vec![done], &policy, at(100))), 0);
+    }
+
+    #[test]
+    fn what_a_finding_asked_for_is_done_when_nothing_is_pending_any_more() {
+        let mut asked = demand(0, 1);
+        asked.source.asked = Some(Asked { finding: Id::of("finding", &["1"]), at: at(0) });
+        assert_eq!(refreshed(&plan(Account::default(), vec![asked.clone()], &policy(1), at(1))), 0);
+        asked.pending.clear();
+        assert_eq!(refreshed(&plan(Account::default(), vec![asked], &policy(1), at(1))), 1);
     }
 
     #[test]
