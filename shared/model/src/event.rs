@@ -1,7 +1,7 @@
 //! The envelope.
 
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
+use serde::de::value::MapDeserializer;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -67,8 +67,8 @@ impl Event {
     }
 }
 
-/// An event as it is written. What it says is read once its kind is known: a number in a union that serde must buffer
-/// would come out as a map where `serde_json` keeps numbers exactly.
+/// An event as it is written. What it says is read once its kind is known: a number that serde must buffer until then would
+/// come out as a map where `serde_json` keeps numbers exactly.
 #[derive(Deserialize)]
 struct Envelope {
     id: Id,
@@ -84,34 +84,15 @@ impl TryFrom<Envelope> for Event {
     type Error = String;
 
     fn try_from(envelope: Envelope) -> Result<Self, String> {
-        fn read<T: DeserializeOwned>(detail: Value) -> Result<T, String> {
-            serde_json::from_value(detail).map_err(|error| error.to_string())
-        }
-        let detail = envelope.detail;
-        let body = match envelope.kind.as_str() {
-            "signal.document-changed" => Body::DocumentChanged(read(detail)?),
-            "signal.refused" => Body::InputRefused(read(detail)?),
-            "decision.sync" => Body::SyncDecided(read(detail)?),
-            "decision.hold" => Body::SyncHeld(read(detail)?),
-            "receipt.sync" => Body::SyncAnswered(read(detail)?),
-            "outcome.sync" => Body::SyncEnded(read(detail)?),
-            "outcome.document" => Body::DocumentSettled(read(detail)?),
-            "finding.opened" => Body::FindingOpened(read(detail)?),
-            "finding.updated" => Body::FindingUpdated(read(detail)?),
-            "finding.closed" => Body::FindingClosed(read(detail)?),
-            "finding.held" => Body::FindingHeld(read(detail)?),
-            "decision.refresh" => Body::RefreshDecided(read(detail)?),
-            "decision.refresh-hold" => Body::RefreshHeld(read(detail)?),
-            "outcome.refresh" => Body::RefreshEnded(read(detail)?),
-            "receipt.refresh" => Body::AskedAgain(read(detail)?),
-            other => return Err(format!("kind: {other:?} is not a kind of event; expected one of those in events/bus")),
-        };
+        // The kind first: then serde knows what the detail is as it reads it.
+        let fields = [("kind", Value::String(envelope.kind)), ("detail", envelope.detail)];
+        let body = Body::deserialize(MapDeserializer::new(fields.into_iter())).map_err(|error: serde_json::Error| error.to_string())?;
         Ok(Self { id: envelope.id, subject: envelope.subject, causes: envelope.causes, at: envelope.at, body })
     }
 }
 
 /// What an event says.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "detail")]
 pub enum Body {
     /// Signal: a watched document changed.
