@@ -2,8 +2,8 @@
 //! over.
 //!
 //! The statistics are in `flywheel-detection`; this module keeps the findings of a metric, in [`MetricState`]. Hours of a
-//! finding are no baseline: they are left out of the history while it is open and after, so that what was bad for a week
-//! does not become what is usual.
+//! finding are no baseline: once it is closed they are left out of what later looks compare with, so that what was bad for
+//! a week does not become what is usual.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -204,7 +204,7 @@ impl Detector<'_> {
         self.state.open.remove(subject);
         self.state.announced.remove(subject);
         let id = Id::of("finding.closed", &[finding.finding.as_str()]);
-        self.tell(id, subject, vec![opening(&finding)], Body::FindingClosed(finding));
+        self.tell(id, subject, vec![Finding::opening(&finding.finding)], Body::FindingClosed(finding));
     }
 
     /// Opens and closes what the team's own alarms say.
@@ -285,7 +285,7 @@ impl Detector<'_> {
         open.finding.examples = examples;
         let (finding, updates) = (open.finding.clone(), open.updates);
         let id = Id::of("finding.updated", &[finding.finding.as_str(), &updates.to_string()]);
-        self.tell(id, &subject, vec![opening(&finding)], Body::FindingUpdated(finding));
+        self.tell(id, &subject, vec![Finding::opening(&finding.finding)], Body::FindingUpdated(finding));
     }
 
     fn open(&mut self, subject: &str, scope: Scope, evidence: Evidence, statistics: Option<detection::Evidence>) {
@@ -300,7 +300,7 @@ impl Detector<'_> {
         self.state.opened += 1;
         self.state.announced.remove(subject);
         self.state.open.insert(subject.to_owned(), Open { finding: finding.clone(), evidence: statistics, updates: 0 });
-        self.tell(opening(&finding), subject, Vec::new(), Body::FindingOpened(finding));
+        self.tell(Finding::opening(&finding.finding), subject, Vec::new(), Body::FindingOpened(finding));
     }
 
     fn tell(&mut self, id: Id, subject: &str, causes: Vec<Id>, body: Body) {
@@ -318,7 +318,7 @@ impl Detector<'_> {
         }
     }
 
-    /// Takes the hours of closed findings out, and those of an open one but for the window that it is seen in.
+    /// Takes the hours of closed findings out.
     fn leave_out(&self, subject: &str, series: &mut detection::Series) {
         for (since, until) in self.state.left_out.get(subject).into_iter().flatten() {
             let hours: Vec<_> = series.between(detection::Hour(since.0)..detection::Hour(until.0)).map(|(hour, _)| hour).collect();
@@ -359,10 +359,6 @@ impl Detector<'_> {
         examples.truncate(Finding::EXAMPLES);
         examples
     }
-}
-
-fn opening(finding: &Finding) -> Id {
-    Id::of("finding.opened", &[finding.finding.as_str()])
 }
 
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "events are a share of trials")]

@@ -247,6 +247,12 @@ impl Finding {
     /// The most examples that a finding names.
     pub const EXAMPLES: usize = 20;
 
+    /// The event that opened a finding.
+    #[must_use]
+    pub fn opening(finding: &Id) -> Id {
+        Id::of("finding.opened", &[finding.as_str()])
+    }
+
     /// How the ledger calls it. A finding that an alarm opened stands apart from one of the counts.
     #[must_use]
     pub fn subject(&self) -> String {

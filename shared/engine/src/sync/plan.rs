@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use flywheel_model::{Action, Body, DataSourceId, Event, Hold, HoldReason, Id, Refreshed, SentDocument};
+use flywheel_model::{Action, Body, DataSourceId, Event, Finding, Hold, HoldReason, Id, Refreshed, SentDocument};
 use flywheel_policy::{Mode, Policy};
 use jiff::{SignedDuration, Timestamp};
 
@@ -292,7 +292,7 @@ impl<'a> Planner<'a> {
     /// A job on a data source whose changes cannot be seen, since a finding asks for it.
     fn start_unseen(&mut self, source: Source, starts: &mut Vec<Start>) {
         let Some(asked) = source.unanswered() else { return self.keep(source) };
-        let (oldest, causes) = (asked.at, vec![opening(&asked.finding)]);
+        let (oldest, causes) = (asked.at, vec![Finding::opening(&asked.finding)]);
         match self.cool_at(&source) {
             Some(cool_at) => self.hold(source, HoldReason::Cooldown, Some(cool_at)),
             None => starts.push(Start { source, causes, oldest, or_directly: Vec::new() }),
@@ -310,7 +310,7 @@ impl<'a> Planner<'a> {
         let Some(finding) = source.unanswered().map(|asked| asked.finding.clone()) else { return };
         let id = Id::of("outcome.refresh", &[finding.as_str(), &source.id.to_string()]);
         let refreshed = Refreshed { finding: finding.clone(), data_source: source.id.clone() };
-        let (subject, causes) = (source.id.subject(), vec![opening(&finding)]);
+        let (subject, causes) = (source.id.subject(), vec![Finding::opening(&finding)]);
         self.news.push(Event { id, subject, causes, at: self.now, body: Body::RefreshEnded(refreshed) });
         source.answered = Some(finding);
     }
@@ -748,11 +748,6 @@ impl Step {
 /// Whether nothing is asked of a data source whose changes cannot be seen, or a job has brought it since.
 fn is_served(source: &Source) -> bool {
     source.unanswered().is_none_or(|asked| source.failures == 0 && source.last_start.is_some_and(|at| at > asked.at))
-}
-
-/// The event that opened a finding.
-fn opening(finding: &Id) -> Id {
-    Id::of("finding.opened", &[finding.as_str()])
 }
 
 fn causes(documents: &[Document]) -> Vec<Id> {
