@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flywheel_engine::signals::{Redact, redact};
+use flywheel_engine::signals::{Redact, redact, redact_evaluations, redact_json, redact_passage, redact_text, redact_turn};
 use flywheel_intake::{Delivery, LogEvent, Offloaded, Record, Span};
 use flywheel_model::{Event, Refusal, Signal};
 use flywheel_ports::{Bodies, Bus, Conversations, Group, SignalQueue, Spans, Unavailable};
@@ -91,13 +91,11 @@ impl<S: Spans, C: Conversations, Q: SignalQueue, O: Bodies, B: Bus> World<S, C, 
             let signal = match record {
                 Ok(Record::Signal(signal)) => Ok(*signal),
                 Ok(Record::Offloaded(call)) => self.complete(*call).await?,
-                Ok(Record::Span(span)) => match span.rewrite(without) {
-                    Ok(span) => {
-                        read.spans.push(span);
-                        continue;
-                    }
-                    Err(error) => Err(error.to_string()),
-                },
+                Ok(Record::Span(mut span)) => {
+                    redact_span(&mut span, without);
+                    read.spans.push(*span);
+                    continue;
+                }
                 Ok(Record::Ingestion(_) | Record::PassedOver(_)) => {
                     read.passed_over += 1;
                     continue;
@@ -130,6 +128,49 @@ impl<S: Spans, C: Conversations, Q: SignalQueue, O: Bodies, B: Bus> World<S, C, 
     }
 }
 
+/// Redacts every text that a user, a model or a tool wrote. Names and ids stay.
+fn redact_span(span: &mut Span, without: &Redact<'_>) {
+    span.input.iter_mut().chain(&mut span.output).for_each(|turn| redact_turn(turn, without));
+    if let Some(tool) = &mut span.tool {
+        tool.arguments.iter_mut().for_each(|arguments| redact_json(arguments, without));
+        redact_text(&mut tool.result, without);
+    }
+    if let Some(retrieved) = &mut span.retrieved {
+        redact_text(&mut retrieved.query, without);
+        retrieved.documents.iter_mut().flatten().for_each(|passage| redact_passage(passage, without));
+    }
+    redact_evaluations(&mut span.evaluations, without);
+    redact_text(&mut span.error, without);
+}
+
 fn group(span: &Span) -> Group {
     span.conversation.clone().map_or_else(|| Group::Trace(span.trace.clone()), Group::Conversation)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_text_of_a_span_is_redacted_and_its_names_stay() {
+        let span = json!({
+            "traceId": "6921d5e0a1b2c3d4e5f60718293a4b5c", "spanId": "00f067aa0ba902b7", "name": "execute_tool find_order",
+            "startTimeUnixNano": "1795435200000000000", "endTimeUnixNano": "1795435201000000000",
+            "attributes": {
+                "session.id": "session-1", "gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "find_order",
+                "gen_ai.tool.call.id": "call-1", "gen_ai.tool.call.arguments": { "name": "pii", "id": "pii", "at": ["pii"] },
+                "gen_ai.tool.call.result": "pii", "gen_ai.retrieval.query.text": "pii", "error.type": "pii",
+                "gen_ai.input.messages": [{ "role": "user", "parts": [{ "type": "text", "content": "pii" }] }],
+            }
+        });
+        let event = LogEvent { id: "1".to_owned(), at: None, message: span.to_string() };
+        let Some(Ok(Record::Span(mut span))) = event.read().pop() else { panic!("a span") };
+        assert!(serde_json::to_string(&span).expect("JSON").contains("pii"));
+        redact_span(&mut span, &|text| text.replace("pii", "-").into());
+        let kept = serde_json::to_string(&span).expect("JSON");
+        assert!(!kept.contains("pii"), "{kept}");
+        assert!(["find_order", "call-1", "session-1"].iter().all(|name| kept.contains(name)), "{kept}");
+    }
 }

@@ -9,7 +9,7 @@ use flywheel_redaction::Redactor;
 use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use read_logs::World;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -24,11 +24,10 @@ async fn main() -> Result<(), Error> {
     };
     let policies = PolicySource::from_variables(&config, variable)?;
     let redactor = Redactor::new(&SignalTable::new(&config, variable("FLYWHEEL_SIGNALS_TABLE")?).salt().await?);
-    run(service_fn(async |event: LambdaEvent<Value>| {
+    run(service_fn(async |event: LambdaEvent<Box<RawValue>>| {
         let policy = policies.current().await?;
         let quiet = SignedDuration::from_secs(policy.signals.quiet_seconds.into());
-        let delivery = event.payload.to_string();
-        let report = world.take_in(delivery.as_bytes(), &|text| redactor.redact(text), quiet, Timestamp::now()).await?;
+        let report = world.take_in(event.payload.get().as_bytes(), &|text| redactor.redact(text), quiet, Timestamp::now()).await?;
         let mut metrics = Metrics::new("read-logs");
         metrics.add("SignalsRead", Unit::Count, report.signals);
         metrics.add("SpansKept", Unit::Count, report.spans);

@@ -81,38 +81,6 @@ pub struct Span {
     generative: bool,
 }
 
-impl Span {
-    /// Applies a function to every text that a user, a model or a tool wrote. Names and ids stay.
-    ///
-    /// # Errors
-    /// Never in practice: a span can always be written and read.
-    pub fn rewrite(self, text: &dyn for<'t> Fn(&'t str) -> std::borrow::Cow<'t, str>) -> Result<Self, serde_json::Error> {
-        const NAMES: [&str; 11] = ["trace", "id", "parent", "conversation", "name", "kind", "start", "end", "logged", "agent", "model"];
-        let mut value = serde_json::to_value(self)?;
-        if let Value::Object(fields) = &mut value {
-            fields.iter_mut().filter(|(name, _)| !NAMES.contains(&name.as_str())).for_each(|(_, field)| rewrite(field, text));
-        }
-        serde_json::from_value(value)
-    }
-}
-
-fn rewrite(value: &mut Value, text: &dyn for<'t> Fn(&'t str) -> std::borrow::Cow<'t, str>) {
-    match value {
-        Value::String(string) => {
-            if let std::borrow::Cow::Owned(new) = text(string) {
-                *string = new;
-            }
-        }
-        Value::Array(values) => values.iter_mut().for_each(|value| rewrite(value, text)),
-        // Times inside of turns, and which call of which tool it is.
-        Value::Object(fields) => fields
-            .iter_mut()
-            .filter(|(name, _)| !["at", "role", "name", "call", "id"].contains(&name.as_str()))
-            .for_each(|(_, value)| rewrite(value, text)),
-        _ => {}
-    }
-}
-
 /// What a span does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -18,7 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 
 pub use classify::Classifier;
 pub use judge::{Judge, resolution};
-pub use redact::{redact, redact_failures};
+pub use redact::{redact, redact_evaluations, redact_failures, redact_json, redact_passage, redact_text, redact_turn};
 pub use tally::{counts, tally};
 
 /// Takes personal data and secrets out of a text.

@@ -1,7 +1,7 @@
-//! Every text of a signal, handed to whoever takes out of it what must not be kept. Ids and keys stay: they are what
-//! counts are kept under.
+//! Every text of a signal, and of what becomes one, handed to whoever takes out of it what must not be kept. Ids and keys
+//! stay: they are what counts are kept under.
 
-use flywheel_model::{Evaluation, Fact, Failure, Feedback, Signal, Turn};
+use flywheel_model::{Evaluation, Fact, Failure, Feedback, Passage, Signal, Turn};
 use serde_json::{Map, Value};
 
 use super::Redact;
@@ -11,31 +11,56 @@ pub fn redact(signal: &mut Signal, without: &Redact) {
     match &mut signal.fact {
         Fact::Retrieval(retrieval) => {
             for text in [&mut retrieval.query, &mut retrieval.answer, &mut retrieval.error] {
-                optional(text, without);
+                redact_text(text, without);
             }
-            for passage in retrieval.passages.iter_mut().flatten() {
-                optional(&mut passage.text, without);
-                optional(&mut passage.location, without);
-            }
+            retrieval.passages.iter_mut().flatten().for_each(|passage| redact_passage(passage, without));
             feedback(&mut retrieval.feedback, without);
-            evaluations(&mut retrieval.evaluations, without);
+            redact_evaluations(&mut retrieval.evaluations, without);
         }
         Fact::Conversation(conversation) => {
-            conversation.turns.iter_mut().for_each(|said| turn(said, without));
-            conversation.checks.iter_mut().for_each(|check| optional(&mut check.detail, without));
-            optional(&mut conversation.error, without);
+            conversation.turns.iter_mut().for_each(|turn| redact_turn(turn, without));
+            conversation.checks.iter_mut().for_each(|check| redact_text(&mut check.detail, without));
+            redact_text(&mut conversation.error, without);
             feedback(&mut conversation.feedback, without);
-            evaluations(&mut conversation.evaluations, without);
+            redact_evaluations(&mut conversation.evaluations, without);
         }
-        Fact::WorkflowRun(run) => optional(&mut run.error, without),
-        Fact::Release(release) => optional(&mut release.message, without),
-        Fact::Alarm(alarm) => optional(&mut alarm.reason, without),
+        Fact::WorkflowRun(run) => redact_text(&mut run.error, without),
+        Fact::Release(release) => redact_text(&mut release.message, without),
+        Fact::Alarm(alarm) => redact_text(&mut alarm.reason, without),
     }
 }
 
 /// Redacts what failures quote.
 pub fn redact_failures(failures: &mut [Failure], without: &Redact) {
     failures.iter_mut().for_each(|failure| text(&mut failure.detail, without));
+}
+
+/// Redacts a text that may be there.
+pub fn redact_text(optional: &mut Option<String>, without: &Redact) {
+    if let Some(found) = optional {
+        text(found, without);
+    }
+}
+
+/// Redacts a passage and where it comes from.
+pub fn redact_passage(passage: &mut Passage, without: &Redact) {
+    redact_text(&mut passage.text, without);
+    redact_text(&mut passage.location, without);
+}
+
+/// Redacts what evaluators wrote.
+pub fn redact_evaluations(evaluations: &mut [Evaluation], without: &Redact) {
+    for evaluation in evaluations {
+        redact_text(&mut evaluation.label, without);
+        redact_text(&mut evaluation.explanation, without);
+    }
+}
+
+/// Redacts what was said and done in a turn.
+pub fn redact_turn(turn: &mut Turn, without: &Redact) {
+    redact_text(&mut turn.text, without);
+    turn.tool_calls.iter_mut().for_each(|call| redact_json(&mut call.arguments, without));
+    turn.tool_results.iter_mut().for_each(|result| redact_text(&mut result.text, without));
 }
 
 fn text(text: &mut String, without: &Redact) {
@@ -45,35 +70,16 @@ fn text(text: &mut String, without: &Redact) {
     }
 }
 
-fn optional(optional: &mut Option<String>, without: &Redact) {
-    if let Some(found) = optional {
-        text(found, without);
-    }
-}
-
 fn feedback(feedback: &mut Option<Feedback>, without: &Redact) {
     if let Some(feedback) = feedback {
-        optional(&mut feedback.comment, without);
-        optional(&mut feedback.correction, without);
+        redact_text(&mut feedback.comment, without);
+        redact_text(&mut feedback.correction, without);
     }
-}
-
-fn evaluations(evaluations: &mut [Evaluation], without: &Redact) {
-    for evaluation in evaluations {
-        optional(&mut evaluation.label, without);
-        optional(&mut evaluation.explanation, without);
-    }
-}
-
-fn turn(turn: &mut Turn, without: &Redact) {
-    optional(&mut turn.text, without);
-    turn.tool_calls.iter_mut().for_each(|call| value(&mut call.arguments, without));
-    turn.tool_results.iter_mut().for_each(|result| optional(&mut result.text, without));
 }
 
 /// Redacts the strings inside JSON; field names too, since some are data (`{"jo@example.com": …}`), and numbers, since
 /// some are card numbers.
-fn value(found: &mut Value, without: &Redact) {
+pub fn redact_json(found: &mut Value, without: &Redact) {
     match found {
         Value::String(string) => text(string, without),
         Value::Number(number) => {
@@ -83,9 +89,9 @@ fn value(found: &mut Value, without: &Redact) {
                 *found = Value::String(redacted.into_owned());
             }
         }
-        Value::Array(values) => values.iter_mut().for_each(|inside| value(inside, without)),
+        Value::Array(values) => values.iter_mut().for_each(|inside| redact_json(inside, without)),
         Value::Object(fields) => {
-            fields.values_mut().for_each(|inside| value(inside, without));
+            fields.values_mut().for_each(|inside| redact_json(inside, without));
             if fields.keys().any(|name| without(name) != name.as_str()) {
                 let renamed: Map<String, Value> =
                     std::mem::take(fields).into_iter().map(|(name, inside)| (without(&name).into_owned(), inside)).collect();
@@ -123,7 +129,7 @@ mod tests {
     #[test]
     fn numbers_that_are_personal_are_redacted_and_others_stay_numbers() {
         let mut found = serde_json::json!({ "card": 4_111_111_111_111_111_u64, "nights": 3 });
-        value(&mut found, &|text| if text.len() == 16 { "[card]".into() } else { text.into() });
+        redact_json(&mut found, &|text| if text.len() == 16 { "[card]".into() } else { text.into() });
         assert_eq!(found, serde_json::json!({ "card": "[card]", "nights": 3 }));
     }
 }
