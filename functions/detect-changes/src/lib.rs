@@ -65,7 +65,7 @@ pub async fn look<C: Counts, M: Memory, B: Bus>(
     let mut report = Report::default();
     for metric in Metric::ALL {
         let changed = counted.values().any(|counts| counts.keys().any(|series| series.metric == metric));
-        let alarmed = policy.alarms.iter().any(|mapping| mapping.metric == metric) && !alarms.is_empty();
+        let alarmed = alarms != looked.alarms && policy.alarms.iter().any(|mapping| mapping.metric == metric);
         if changed || alarmed || looked.policy != policy.version {
             let mut histories = memory.histories(metric).await?;
             let closed = learn(&mut histories, metric, &counted, present);
@@ -86,6 +86,7 @@ pub async fn look<C: Counts, M: Memory, B: Bus>(
         }
     }
     looked.hours = touched.into_iter().filter(|(hour, _)| *hour < present).collect();
+    looked.alarms = alarms;
     looked.policy.clone_from(&policy.version);
     memory.end_look(&looked).await?;
     Ok(report)

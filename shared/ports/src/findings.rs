@@ -62,6 +62,9 @@ pub struct Looked {
     pub revision: u64,
     /// Of each past hour, the number that it had when its counts went into the histories.
     pub hours: BTreeMap<Hour, u64>,
+    /// The alarms as they were at the last look.
+    #[serde(default)]
+    pub alarms: Vec<SeenAlarm>,
     /// The policy of the last look.
     pub policy: String,
 }
