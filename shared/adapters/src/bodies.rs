@@ -4,6 +4,7 @@ use aws_sdk_s3::Client;
 use flywheel_ports::{Bodies, Unavailable};
 
 use crate::error::unavailable;
+use crate::s3;
 
 /// The bucket where model invocation logging puts large bodies.
 #[derive(Debug, Clone)]
@@ -16,9 +17,7 @@ impl InvocationLogBucket {
     /// This bucket, or none: then nothing is fetched.
     #[must_use]
     pub fn new(config: &aws_types::SdkConfig, bucket: Option<String>) -> Self {
-        let local = config.endpoint_url().is_some();
-        let config = aws_sdk_s3::config::Builder::from(config).force_path_style(local).build();
-        Self { client: Client::from_conf(config), bucket }
+        Self { client: s3::client(config), bucket }
     }
 }
 

@@ -8,6 +8,7 @@ use flywheel_model::DocumentId;
 use flywheel_ports::{Buckets, Unavailable};
 
 use crate::error::unavailable;
+use crate::s3;
 
 /// The documents' buckets in S3.
 #[derive(Debug, Clone)]
@@ -16,11 +17,10 @@ pub struct S3Buckets {
 }
 
 impl S3Buckets {
-    /// With the SDK's configuration. A local AWS has no host name for each bucket, hence paths where an endpoint is set.
+    /// With the SDK's configuration.
     #[must_use]
     pub fn new(config: &SdkConfig) -> Self {
-        let local = config.endpoint_url().is_some();
-        Self { client: Client::from_conf(aws_sdk_s3::config::Builder::from(config).force_path_style(local).build()) }
+        Self { client: s3::client(config) }
     }
 
     async fn list(&self, bucket: &str, prefix: &str) -> Result<(Vec<(String, u64)>, bool), Unavailable> {

@@ -11,10 +11,12 @@ mod ledger;
 mod observations;
 mod policy;
 mod questions;
+mod s3;
 mod signal_queue;
 mod signals;
 mod spans;
 mod state;
+mod table;
 mod wakes;
 
 pub use bodies::InvocationLogBucket;

@@ -12,6 +12,7 @@ use flywheel_ports::{Observations, Unavailable};
 
 use crate::SignalTable;
 use crate::error::unavailable;
+use crate::s3;
 
 /// The evidence bucket, and the marks that say which object holds what.
 #[derive(Debug, Clone)]
@@ -22,12 +23,10 @@ pub struct S3Observations {
 }
 
 impl S3Observations {
-    /// In this bucket. A local AWS has no host name for each bucket, hence paths where an endpoint is set.
+    /// In this bucket.
     #[must_use]
     pub fn new(config: &aws_types::SdkConfig, bucket: String, marks: SignalTable) -> Self {
-        let local = config.endpoint_url().is_some();
-        let config = aws_sdk_s3::config::Builder::from(config).force_path_style(local).build();
-        Self { client: Client::from_conf(config), bucket, marks }
+        Self { client: s3::client(config), bucket, marks }
     }
 }
 

@@ -4,9 +4,8 @@
 //! holds what batches added to an hour, a row for each; their sum is what was counted. `touched` holds the hours in which
 //! something was counted.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::primitives::Blob;
@@ -14,11 +13,9 @@ use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use flywheel_engine::signals::batch::{self, Addition, Batch, Entry};
 use flywheel_model::{Count, Hour, Id, Series};
 use flywheel_ports::{Counted, Counts, Salt, SignalStore, Unavailable};
-use jiff::Timestamp;
 
 use crate::error::unavailable;
-
-type Item = HashMap<String, AttributeValue>;
+use crate::table::{Item, Table, key, number, number_of, string, text_of};
 
 /// The secret of redaction: in the table, which only the functions that redact and count may read.
 const SALT: &str = "salt";
@@ -30,47 +27,43 @@ const EXPIRES_AT: &str = "expires_at";
 /// The table of signals.
 #[derive(Debug, Clone)]
 pub struct SignalTable {
-    client: Client,
-    table: String,
+    table: Table,
 }
 
 impl SignalTable {
     /// The table of this name.
     #[must_use]
     pub fn new(config: &aws_types::SdkConfig, table: String) -> Self {
-        Self { client: Client::new(config), table }
+        Self { table: Table::new(config, table) }
     }
 
     /// The object that holds a counted signal's observation.
     pub(crate) async fn evidence_of(&self, signal: &Id) -> Result<Option<String>, Unavailable> {
-        let request = self.client.get_item().table_name(&self.table).set_key(Some(mark_key(signal))).consistent_read(true);
-        let item = request.send().await.map_err(unavailable("read a mark"))?.item;
-        Ok(item.and_then(|mut item| item.remove("evidence")).and_then(|name| name.as_s().ok().cloned()))
+        let item = self.table.get(mark_key(signal), "read a mark").await?;
+        Ok(item.and_then(|item| text_of(&item, "evidence").map(str::to_owned)))
     }
 
     fn mark(&self, entry: &Entry, evidence: &str) -> Result<TransactWriteItem, Unavailable> {
         let mut item = mark_key(&entry.signal);
         item.insert("evidence".to_owned(), string(evidence));
-        item.insert(EXPIRES_AT.to_owned(), seconds(entry.expires_at()));
-        let put = Put::builder().table_name(&self.table).set_item(Some(item)).condition_expression("attribute_not_exists(pk)");
+        item.insert(EXPIRES_AT.to_owned(), number(entry.expires_at().as_second()));
+        let put = Put::builder().table_name(&self.table.name).set_item(Some(item)).condition_expression("attribute_not_exists(pk)");
         Ok(TransactWriteItem::builder().put(put.build().map_err(|error| broken(&error))?).build())
     }
 
     fn addition(&self, hour: Hour, addition: &Addition) -> Result<TransactWriteItem, Unavailable> {
         let mut item = key(&hour_key(hour), addition.id.as_str());
         item.insert("counts".to_owned(), string(&batch::write(&addition.counts)));
-        item.insert(EXPIRES_AT.to_owned(), seconds(batch::counts_expire_at(hour)));
-        let put = Put::builder().table_name(&self.table).set_item(Some(item));
+        item.insert(EXPIRES_AT.to_owned(), number(batch::counts_expire_at(hour).as_second()));
+        let put = Put::builder().table_name(&self.table.name).set_item(Some(item));
         Ok(TransactWriteItem::builder().put(put.build().map_err(|error| broken(&error))?).build())
     }
 }
 
 impl Salt for SignalTable {
     async fn salt(&self) -> Result<Vec<u8>, Unavailable> {
-        let at = || Some(key(SALT, SALT));
         loop {
-            let request = self.client.get_item().table_name(&self.table).set_key(at()).consistent_read(true);
-            let item = request.send().await.map_err(unavailable("read the salt"))?.item;
+            let item = self.table.get(key(SALT, SALT), "read the salt").await?;
             if let Some(AttributeValue::B(salt)) = item.as_ref().and_then(|item| item.get(SALT)) {
                 return Ok(salt.as_ref().to_vec());
             }
@@ -79,11 +72,8 @@ impl Salt for SignalTable {
             let mut item = key(SALT, SALT);
             item.insert(SALT.to_owned(), AttributeValue::B(Blob::new(salt.clone())));
             // Whoever is first makes it; the others read what is there then.
-            let put = self.client.put_item().table_name(&self.table).set_item(Some(item)).condition_expression("attribute_not_exists(pk)");
-            match put.send().await {
-                Ok(_) => return Ok(salt),
-                Err(error) if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) => {}
-                Err(error) => return Err(unavailable("record the salt")(error)),
+            if self.table.put_new(item, "record the salt").await? {
+                return Ok(salt);
             }
         }
     }
@@ -96,7 +86,7 @@ impl SignalStore for SignalTable {
         for (hour, addition) in batch.additions() {
             writes.push(self.addition(hour, &addition)?);
         }
-        match self.client.transact_write_items().set_transact_items(Some(writes)).send().await {
+        match self.table.client.transact_write_items().set_transact_items(Some(writes)).send().await {
             Ok(_) => Ok(Counted::All),
             Err(error) => refused(&error, batch).map_or_else(|| Err(unavailable("count signals")(error)), Ok),
         }
@@ -104,13 +94,14 @@ impl SignalStore for SignalTable {
 
     async fn touch(&self, hours: &BTreeSet<Hour>) -> Result<(), Unavailable> {
         for hour in hours {
-            self.client
+            self.table
+                .client
                 .update_item()
-                .table_name(&self.table)
+                .table_name(&self.table.name)
                 .set_key(Some(key(TOUCHED, &digits(*hour))))
                 .update_expression(format!("ADD n :one SET {EXPIRES_AT} = :expires"))
-                .expression_attribute_values(":one", AttributeValue::N("1".to_owned()))
-                .expression_attribute_values(":expires", seconds(batch::counts_expire_at(*hour)))
+                .expression_attribute_values(":one", number(1))
+                .expression_attribute_values(":expires", number(batch::counts_expire_at(*hour).as_second()))
                 .send()
                 .await
                 .map_err(unavailable("touch an hour"))?;
@@ -122,9 +113,10 @@ impl SignalStore for SignalTable {
 impl Counts for SignalTable {
     async fn touched(&self, since: Hour) -> Result<BTreeMap<Hour, u64>, Unavailable> {
         let rows = self
+            .table
             .client
             .query()
-            .table_name(&self.table)
+            .table_name(&self.table.name)
             .key_condition_expression("pk = :touched AND sk >= :since")
             .expression_attribute_values(":touched", string(TOUCHED))
             .expression_attribute_values(":since", string(&digits(since)))
@@ -135,25 +127,14 @@ impl Counts for SignalTable {
             .collect::<Result<Vec<Item>, _>>()
             .await
             .map_err(unavailable("read which hours were touched"))?;
-        let touched = |row: &Item| Some((Hour(row.get("sk")?.as_s().ok()?.parse().ok()?), number(row.get("n")?)?));
+        let touched = |row: &Item| Some((Hour(text_of(row, "sk")?.parse().ok()?), number_of(row, "n")?));
         Ok(rows.iter().filter_map(touched).collect())
     }
 
     async fn counts(&self, hour: Hour) -> Result<BTreeMap<Series, Count>, Unavailable> {
-        let mut rows = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("pk = :hour")
-            .expression_attribute_values(":hour", string(&hour_key(hour)))
-            .consistent_read(true)
-            .into_paginator()
-            .items()
-            .send();
         let mut counts = BTreeMap::new();
-        while let Some(row) = rows.next().await {
-            let row = row.map_err(unavailable("read counts"))?;
-            let text = row.get("counts").and_then(|counts| counts.as_s().ok()).map_or("", String::as_str);
+        for row in self.table.rows(&hour_key(hour), "read counts").await? {
+            let text = text_of(&row, "counts").unwrap_or_default();
             batch::read(text, &mut counts).map_err(|error| Unavailable { what: "read counts", why: error.to_string() })?;
         }
         Ok(counts)
@@ -193,22 +174,6 @@ fn hour_key(hour: Hour) -> String {
 /// Digits that sort as the numbers do.
 fn digits(hour: Hour) -> String {
     format!("{:010}", hour.0.max(0))
-}
-
-fn key(pk: &str, sk: &str) -> Item {
-    Item::from([("pk".to_owned(), string(pk)), ("sk".to_owned(), string(sk))])
-}
-
-fn string(text: &str) -> AttributeValue {
-    AttributeValue::S(text.to_owned())
-}
-
-fn seconds(at: Timestamp) -> AttributeValue {
-    AttributeValue::N(at.as_second().to_string())
-}
-
-fn number(value: &AttributeValue) -> Option<u64> {
-    value.as_n().ok()?.parse().ok()
 }
 
 fn broken(error: &dyn std::error::Error) -> Unavailable {

@@ -5,7 +5,6 @@
 //! local index `pending` has only the documents whose fate is open, those that changed first coming first; being local,
 //! it can be read with strong consistency, so no change is overlooked.
 
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
@@ -18,8 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::unavailable;
-
-type Item = std::collections::HashMap<String, AttributeValue>;
+use crate::table::{Item, Table, if_it_held, key, number, number_of, string, text_of};
 
 const ACCOUNT: &str = "account";
 const WAKE: &str = "wake";
@@ -28,21 +26,20 @@ const SOURCE: &str = "source#";
 /// The state table.
 #[derive(Debug, Clone)]
 pub struct StateTable {
-    client: Client,
-    table: String,
+    table: Table,
 }
 
 impl StateTable {
     /// The table of this name.
     #[must_use]
     pub fn new(config: &aws_types::SdkConfig, table: String) -> Self {
-        Self { client: Client::new(config), table }
+        Self { table: Table::new(config, table) }
     }
 
     fn source_update(&self, source: &Source) -> Result<Update, Unavailable> {
         let expected = if source.revision == 0 { "attribute_not_exists(revision)" } else { "revision = :revision" };
         let mut update = Update::builder()
-            .table_name(&self.table)
+            .table_name(&self.table.name)
             .set_key(Some(key(ACCOUNT, &format!("{SOURCE}{}", source.id))))
             .update_expression("SET #state = :state, revision = :next")
             .condition_expression(expected)
@@ -72,7 +69,7 @@ impl StateTable {
 
     /// Puts a row whose present revision is expected.
     fn put(&self, row: Item, expected: u64) -> Result<Put, Unavailable> {
-        let put = Put::builder().table_name(&self.table).set_item(Some(row));
+        let put = Put::builder().table_name(&self.table.name).set_item(Some(row));
         let put = if expected == 0 {
             put.condition_expression("attribute_not_exists(revision)")
         } else {
@@ -83,25 +80,20 @@ impl StateTable {
 
     async fn put_row(&self, put: Put, what: &'static str) -> Result<bool, Unavailable> {
         let request = self
+            .table
             .client
             .put_item()
             .table_name(put.table_name)
             .set_item(Some(put.item))
             .set_condition_expression(put.condition_expression)
             .set_expression_attribute_values(put.expression_attribute_values);
-        match request.send().await {
-            Ok(_) => Ok(true),
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) => Ok(false),
-            Err(error) => Err(unavailable(what)(error)),
-        }
+        if_it_held(request.send().await, what)
     }
 }
 
 impl ChangeLog for StateTable {
     async fn document(&self, source: &DataSourceId, document: &DocumentId) -> Result<Option<Document>, Unavailable> {
-        let key = document_key(source, document);
-        let request = self.client.get_item().table_name(&self.table).set_key(Some(key)).consistent_read(true);
-        request.send().await.map_err(unavailable("read a document"))?.item.map(read).transpose()
+        self.table.get(document_key(source, document), "read a document").await?.map(read).transpose()
     }
 
     async fn save_document(&self, source: &DataSourceId, document: &Document) -> Result<bool, Unavailable> {
@@ -109,9 +101,10 @@ impl ChangeLog for StateTable {
     }
 
     async fn touch(&self, source: &DataSourceId, now: Timestamp) -> Result<(), Unavailable> {
-        self.client
+        self.table
+            .client
             .update_item()
-            .table_name(&self.table)
+            .table_name(&self.table.name)
             .set_key(Some(key(ACCOUNT, &format!("{SOURCE}{source}"))))
             .update_expression("ADD changes :one SET touched_at = :now")
             .expression_attribute_values(":one", number(1))
@@ -125,37 +118,21 @@ impl ChangeLog for StateTable {
 
 impl SyncStore for StateTable {
     async fn overview(&self) -> Result<Overview, Unavailable> {
-        let mut rows = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("pk = :account")
-            .expression_attribute_values(":account", AttributeValue::S(ACCOUNT.to_owned()))
-            .consistent_read(true)
-            .into_paginator()
-            .items()
-            .send();
         let mut overview = Overview::default();
-        while let Some(row) = rows.next().await {
-            let mut row = row.map_err(unavailable("read the account"))?;
-            match row.get("sk").and_then(|sk| sk.as_s().ok()).map(String::as_str) {
+        for mut row in self.table.rows(ACCOUNT, "read the account").await? {
+            match text_of(&row, "sk") {
                 Some(ACCOUNT) => overview.account = read(row)?,
                 Some(WAKE) => overview.next_wake = timestamp(&row, "wake_at"),
                 Some(sk) => {
                     let Some(id) = sk.strip_prefix(SOURCE).and_then(|id| id.split_once('/')) else { continue };
                     let id = DataSourceId::new(id.0, id.1);
-                    let state = row.remove("state").and_then(|state| match state {
-                        AttributeValue::M(state) => Some(state),
-                        _ => None,
-                    });
+                    let state = map_of(&mut row, "state");
                     // Changes may have been noted before anything was planned.
                     let mut source = state.map(read).transpose()?.unwrap_or_else(|| Source::new(id));
-                    source.revision = count(&row, "revision");
-                    source.changes = count(&row, "changes");
+                    source.revision = number_of(&row, "revision").unwrap_or_default();
+                    source.changes = number_of(&row, "changes").unwrap_or_default();
                     source.touched_at = timestamp(&row, "touched_at");
-                    let finding = row.get("asked").and_then(|finding| finding.as_s().ok());
-                    source.asked =
-                        finding.zip(timestamp(&row, "asked_at")).map(|(finding, at)| Asked { finding: Id::from_recorded(finding), at });
+                    source.asked = map_of(&mut row, "asked").map(read).transpose()?;
                     overview.sources.push(source);
                 }
                 None => {}
@@ -166,12 +143,13 @@ impl SyncStore for StateTable {
 
     async fn pending(&self, source: &DataSourceId, limit: usize) -> Result<Vec<Document>, Unavailable> {
         let mut rows = self
+            .table
             .client
             .query()
-            .table_name(&self.table)
+            .table_name(&self.table.name)
             .index_name("pending")
             .key_condition_expression("pk = :source")
-            .expression_attribute_values(":source", AttributeValue::S(documents_of(source)))
+            .expression_attribute_values(":source", string(&documents_of(source)))
             .consistent_read(true)
             .limit(i32::try_from(limit).unwrap_or(i32::MAX))
             .into_paginator()
@@ -199,7 +177,7 @@ impl SyncStore for StateTable {
         if writes.is_empty() {
             return Ok(true);
         }
-        match self.client.transact_write_items().set_transact_items(Some(writes)).send().await {
+        match self.table.client.transact_write_items().set_transact_items(Some(writes)).send().await {
             Ok(_) => Ok(true),
             Err(error) if overtaken(&error) => Ok(false),
             Err(error) => Err(unavailable("record claims")(error)),
@@ -213,45 +191,40 @@ impl SyncStore for StateTable {
     async fn save_source(&self, source: &Source) -> Result<bool, Unavailable> {
         let update = self.source_update(source)?;
         let request = self
+            .table
             .client
             .update_item()
-            .table_name(&self.table)
+            .table_name(&self.table.name)
             .set_key(Some(update.key))
             .update_expression(update.update_expression)
             .set_condition_expression(update.condition_expression)
             .set_expression_attribute_names(update.expression_attribute_names)
             .set_expression_attribute_values(update.expression_attribute_values);
-        match request.send().await {
-            Ok(_) => Ok(true),
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) => Ok(false),
-            Err(error) => Err(unavailable("record a data source")(error)),
-        }
+        if_it_held(request.send().await, "record a data source")
     }
 
     async fn ask(&self, source: &DataSourceId, asked: &Asked) -> Result<(), Unavailable> {
         let request = self
+            .table
             .client
             .update_item()
-            .table_name(&self.table)
+            .table_name(&self.table.name)
             .set_key(Some(key(ACCOUNT, &format!("{SOURCE}{source}"))))
-            .update_expression("ADD changes :one SET asked = :finding, asked_at = :now")
-            .condition_expression("attribute_not_exists(asked) OR asked <> :finding")
+            .update_expression("ADD changes :one SET asked = :asked")
+            .condition_expression("attribute_not_exists(asked) OR asked.finding <> :finding")
             .expression_attribute_values(":one", number(1))
-            .expression_attribute_values(":finding", AttributeValue::S(asked.finding.to_string()))
-            .expression_attribute_values(":now", number(asked.at.as_millisecond()));
-        match request.send().await {
-            Ok(_) => Ok(()),
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) => Ok(()),
-            Err(error) => Err(unavailable("ask for a synchronisation")(error)),
-        }
+            .expression_attribute_values(":finding", string(asked.finding.as_str()))
+            .expression_attribute_values(":asked", AttributeValue::M(item(asked)?));
+        if_it_held(request.send().await, "ask for a synchronisation").map(drop)
     }
 
     async fn set_next_wake(&self, at: Timestamp) -> Result<(), Unavailable> {
         let mut row = key(ACCOUNT, WAKE);
         row.insert("wake_at".to_owned(), number(at.as_millisecond()));
-        self.client
+        self.table
+            .client
             .put_item()
-            .table_name(&self.table)
+            .table_name(&self.table.name)
             .set_item(Some(row))
             .send()
             .await
@@ -275,22 +248,13 @@ fn document_key(source: &DataSourceId, document: &DocumentId) -> Item {
     key(&documents_of(source), Id::of("document", &[&document.bucket, &document.key]).as_str())
 }
 
-fn key(pk: &str, sk: &str) -> Item {
-    Item::from([("pk".to_owned(), AttributeValue::S(pk.to_owned())), ("sk".to_owned(), AttributeValue::S(sk.to_owned()))])
-}
-
-#[allow(clippy::needless_pass_by_value, reason = "numbers are copied")]
-fn number(value: impl ToString) -> AttributeValue {
-    AttributeValue::N(value.to_string())
-}
-
-fn count(row: &Item, name: &str) -> u64 {
-    row.get(name).and_then(|value| value.as_n().ok()).and_then(|digits| digits.parse().ok()).unwrap_or_default()
-}
-
 fn timestamp(row: &Item, name: &str) -> Option<Timestamp> {
-    let millis = row.get(name)?.as_n().ok()?.parse().ok()?;
-    Timestamp::from_millisecond(millis).ok()
+    Timestamp::from_millisecond(number_of(row, name)?).ok()
+}
+
+/// Takes the map that a row has under a name out of it.
+fn map_of(row: &mut Item, name: &str) -> Option<Item> {
+    if let Some(AttributeValue::M(map)) = row.remove(name) { Some(map) } else { None }
 }
 
 fn item<T: Serialize>(value: &T) -> Result<Item, Unavailable> {

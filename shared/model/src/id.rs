@@ -24,12 +24,6 @@ impl Id {
         Self(hex::encode(&hash.finalize()[..16]))
     }
 
-    /// An id that was made before and recorded as text.
-    #[must_use]
-    pub fn from_recorded(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-
     /// The 32 hexadecimal digits.
     #[must_use]
     pub fn as_str(&self) -> &str {

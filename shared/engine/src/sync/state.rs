@@ -101,7 +101,7 @@ pub struct Source {
 }
 
 /// A finding asks for a data source to be synchronised.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asked {
     /// The finding.
     pub finding: Id,

@@ -1,0 +1,90 @@
+//! What the adapters on DynamoDB have in common: rows under `pk` and `sk`, read with strong consistency.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_types::SdkConfig;
+use flywheel_ports::Unavailable;
+
+use crate::error::unavailable;
+
+pub(crate) type Item = HashMap<String, AttributeValue>;
+
+/// A table of ours.
+#[derive(Debug, Clone)]
+pub(crate) struct Table {
+    pub(crate) client: Client,
+    pub(crate) name: String,
+}
+
+impl Table {
+    pub(crate) fn new(config: &SdkConfig, name: String) -> Self {
+        Self { client: Client::new(config), name }
+    }
+
+    /// A row, if it is there.
+    pub(crate) async fn get(&self, key: Item, what: &'static str) -> Result<Option<Item>, Unavailable> {
+        let request = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(true);
+        Ok(request.send().await.map_err(unavailable(what))?.item)
+    }
+
+    /// All rows of a partition, in the order of their `sk`.
+    pub(crate) async fn rows(&self, pk: &str, what: &'static str) -> Result<Vec<Item>, Unavailable> {
+        self.client
+            .query()
+            .table_name(&self.name)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", string(pk))
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send()
+            .collect::<Result<Vec<Item>, _>>()
+            .await
+            .map_err(unavailable(what))
+    }
+
+    /// Puts a row if there is none of its key. `false` if there is one, which stays as it is.
+    pub(crate) async fn put_new(&self, item: Item, what: &'static str) -> Result<bool, Unavailable> {
+        let put = self.client.put_item().table_name(&self.name).set_item(Some(item)).condition_expression("attribute_not_exists(pk)");
+        if_it_held(put.send().await, what)
+    }
+}
+
+/// Whether a write on a condition was made: `false` if the condition did not hold.
+pub(crate) fn if_it_held<T, E, R>(answer: Result<T, SdkError<E, R>>, what: &'static str) -> Result<bool, Unavailable>
+where
+    E: std::error::Error + ProvideErrorMetadata + 'static,
+    R: std::fmt::Debug,
+{
+    match answer {
+        Ok(_) => Ok(true),
+        Err(error) if error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("ConditionalCheckFailedException") => Ok(false),
+        Err(error) => Err(unavailable(what)(error)),
+    }
+}
+
+pub(crate) fn key(pk: &str, sk: &str) -> Item {
+    Item::from([("pk".to_owned(), string(pk)), ("sk".to_owned(), string(sk))])
+}
+
+pub(crate) fn string(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "numbers are copied")]
+pub(crate) fn number(value: impl ToString) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+/// The number that a row has under a name.
+pub(crate) fn number_of<T: std::str::FromStr>(row: &Item, name: &str) -> Option<T> {
+    row.get(name)?.as_n().ok()?.parse().ok()
+}
+
+/// The text that a row has under a name.
+pub(crate) fn text_of<'r>(row: &'r Item, name: &str) -> Option<&'r str> {
+    row.get(name)?.as_s().ok().map(String::as_str)
+}
