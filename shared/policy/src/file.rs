@@ -382,36 +382,38 @@ impl Check<'_> {
     }
 
     fn topics(&mut self, tables: Vec<Topic>) -> Vec<Class> {
-        let mut topics: Vec<Class> = Vec::new();
-        for table in tables {
-            let span = table.name.span();
-            for id in &table.knowledge_bases {
+        tables.into_iter().fold(Vec::new(), |topics, Topic { name, words, knowledge_bases }| {
+            for id in &knowledge_bases {
                 self.id("topic.knowledge_bases", id);
             }
-            let words = self.words("topic.words", table.words);
-            let knowledge_bases = table.knowledge_bases.into_iter().map(Spanned::into_inner).collect();
-            let Some(name) = self.key("topic.name", table.name) else { continue };
-            if topics.iter().any(|topic| topic.name == name) {
-                self.problem(span, "topic.name", format!("{:?} is there twice", name.as_str()), "keep one table for each topic");
-            }
-            topics.push(Class { name, words, tools: Vec::new(), knowledge_bases });
-        }
-        topics
+            self.with_class(topics, "topic", name, words, Vec::new(), knowledge_bases)
+        })
     }
 
     fn intents(&mut self, tables: Vec<Intent>) -> Vec<Class> {
-        let mut intents: Vec<Class> = Vec::new();
-        for table in tables {
-            let span = table.name.span();
-            let words = self.words("intent.words", table.words);
-            let tools = table.tools.into_iter().map(Spanned::into_inner).collect();
-            let Some(name) = self.key("intent.name", table.name) else { continue };
-            if intents.iter().any(|intent| intent.name == name) {
-                self.problem(span, "intent.name", format!("{:?} is there twice", name.as_str()), "keep one table for each intent");
-            }
-            intents.push(Class { name, words, tools, knowledge_bases: Vec::new() });
+        tables
+            .into_iter()
+            .fold(Vec::new(), |intents, Intent { name, words, tools }| self.with_class(intents, "intent", name, words, tools, Vec::new()))
+    }
+
+    /// Adds a topic or an intent to those before it in the file.
+    fn with_class(
+        &mut self,
+        mut classes: Vec<Class>,
+        kind: &str,
+        name: Spanned<String>,
+        words: Vec<Spanned<String>>,
+        tools: Vec<Spanned<String>>,
+        knowledge_bases: Vec<Spanned<String>>,
+    ) -> Vec<Class> {
+        let (span, field) = (name.span(), format!("{kind}.name"));
+        let words = self.words(&format!("{kind}.words"), words);
+        let Some(name) = self.key(&field, name) else { return classes };
+        if classes.iter().any(|class| class.name == name) {
+            self.problem(span, &field, format!("{:?} is there twice", name.as_str()), &format!("keep one table for each {kind}"));
         }
-        intents
+        classes.push(Class { name, words, tools: inner(tools), knowledge_bases: inner(knowledge_bases) });
+        classes
     }
 
     fn alarm(&mut self, table: AlarmTable) -> Option<AlarmMapping> {
@@ -444,7 +446,6 @@ impl Check<'_> {
                 }
             }
         }
-        let inner = |globs: Vec<Spanned<String>>| globs.into_iter().map(Spanned::into_inner).collect();
         DataSource {
             id: DataSourceId::new(source.knowledge_base.into_inner(), source.data_source.into_inner()),
             bucket: source.bucket.into_inner(),
@@ -454,6 +455,10 @@ impl Check<'_> {
             metadata_files: source.metadata_files,
         }
     }
+}
+
+fn inner(texts: Vec<Spanned<String>>) -> Vec<String> {
+    texts.into_iter().map(Spanned::into_inner).collect()
 }
 
 fn glob_problem(glob: &str) -> Option<&'static str> {
