@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
+#[path = "support/deployed.rs"]
+mod deployed;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
@@ -92,19 +95,6 @@ impl Site {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
-
-    async fn queue(&self, name: &str) -> (aws_sdk_sqs::Client, String) {
-        let sqs = aws_sdk_sqs::Client::new(self.aws.config());
-        let url = sqs.get_queue_url().queue_name(name).send().await.unwrap().queue_url.unwrap();
-        (sqs, url)
-    }
-
-    async fn messages_in(&self, name: &str) -> String {
-        let (sqs, url) = self.queue(name).await;
-        let all = QueueAttributeName::ApproximateNumberOfMessages;
-        let attributes = sqs.get_queue_attributes().queue_url(url).attribute_names(all.clone()).send().await.unwrap();
-        attributes.attributes.unwrap()[&all].clone()
-    }
 }
 
 /// The process that runs a function, started by this test's own local AWS: it has the local endpoint in its environment.
@@ -119,8 +109,7 @@ fn process_of(function: &str, endpoint: &str) -> Option<u32> {
 
 #[tokio::test]
 async fn the_deployed_stack_keeps_knowledge_bases_in_step_even_if_a_function_is_killed_at_work() {
-    if std::env::var_os("FLYWHEEL_TOOLS").is_none() {
-        println!("skipped: the local AWS is not named by FLYWHEEL_TOOLS; `make test` installs it and runs this test");
+    if deployed::tools_are_missing() {
         return;
     }
     let folder = std::env::temp_dir().join(format!("flywheel-end-to-end-{}", std::process::id()));
@@ -150,7 +139,7 @@ async fn the_deployed_stack_keeps_knowledge_bases_in_step_even_if_a_function_is_
 
     // A process is killed while its request to Bedrock is under way. What it had claimed is taken up again: after its
     // lease, by the redelivered message, for which the test does not wait the usual three minutes.
-    let (sqs, wakes) = site.queue(&format!("{STACK}-wakes")).await;
+    let (sqs, wakes) = deployed::queue(&site.aws, &format!("{STACK}-wakes")).await;
     sqs.set_queue_attributes().queue_url(wakes).attributes(QueueAttributeName::VisibilityTimeout, "10").send().await.unwrap();
     let slow = Effect::Delay { by: SignedDuration::from_secs(5) };
     site.aws.bedrock().account().inject(Fault::once(slow).on(Operation::IngestKnowledgeBaseDocuments));
@@ -182,9 +171,7 @@ async fn the_deployed_stack_keeps_knowledge_bases_in_step_even_if_a_function_is_
         let jobs: Vec<_> = account.jobs().map(|job| DataSourceId::new(job.knowledge_base.as_str(), job.data_source.as_str())).collect();
         assert!(jobs.len() >= 2, "{jobs:?}");
     }
-    for queue in ["changes", "wakes", "ledger"] {
-        assert_eq!(site.messages_in(&format!("{STACK}-{queue}-dead-letters")).await, "0", "{queue}");
-    }
+    deployed::assert_no_dead_letters(&site.aws, STACK, &["changes", "wakes", "ledger"]).await;
     site.aws.stop();
     fs::remove_dir_all(&folder).unwrap();
 }

@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
+#[path = "support/deployed.rs"]
+mod deployed;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
@@ -12,7 +15,6 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
-use aws_sdk_sqs::types::QueueAttributeName;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
@@ -118,8 +120,7 @@ fn span(id: &str, parent: Option<&str>, start: Timestamp, seconds: i64, attribut
 
 #[tokio::test]
 async fn the_deployed_stack_counts_what_comes_on_every_road() {
-    if std::env::var_os("FLYWHEEL_TOOLS").is_none() {
-        println!("skipped: the local AWS is not named by FLYWHEEL_TOOLS; `make test` installs it and runs this test");
+    if deployed::tools_are_missing() {
         return;
     }
     let folder = std::env::temp_dir().join(format!("flywheel-signals-{}", std::process::id()));
@@ -166,13 +167,8 @@ async fn the_deployed_stack_counts_what_comes_on_every_road() {
     let refusal = events.iter().find_map(|event| if let Body::InputRefused(refusal) = &event.body { Some(refusal) } else { None }).unwrap();
     assert!(refusal.reason.contains("mail") && !refusal.input.contains("jane.roe"), "{refusal:?}");
 
-    let sqs = aws_sdk_sqs::Client::new(site.aws.config());
-    for queue in ["signals", "conversations", "looks", "findings", "ledger", "read-logs"] {
-        let url = sqs.get_queue_url().queue_name(format!("{STACK}-{queue}-dead-letters")).send().await.unwrap().queue_url.unwrap();
-        let all = QueueAttributeName::ApproximateNumberOfMessages;
-        let attributes = sqs.get_queue_attributes().queue_url(url).attribute_names(all.clone()).send().await.unwrap().attributes.unwrap();
-        assert_eq!(attributes[&all], "0", "{queue}");
-    }
+    let queues = ["signals", "conversations", "looks", "findings", "ledger", "read-logs"];
+    deployed::assert_no_dead_letters(&site.aws, STACK, &queues).await;
     site.aws.stop();
     fs::remove_dir_all(&folder).unwrap();
 }

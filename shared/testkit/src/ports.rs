@@ -40,19 +40,40 @@ impl Future for Step {
     }
 }
 
+/// A memory of which a share of calls fails.
+pub(crate) trait Unreliable {
+    /// The share, and where chance comes from.
+    fn unreliability(&mut self) -> (f64, &mut fastrand::Rng);
+}
+
+/// Calls a memory: others may go first, and it may fail.
+pub(crate) async fn call<M: Unreliable, T>(
+    memory: &RefCell<M>,
+    what: &'static str,
+    effect: impl FnOnce(&mut M) -> T,
+) -> Result<T, Unavailable> {
+    Step::new().await;
+    let mut memory = memory.borrow_mut();
+    let (share, chance) = memory.unreliability();
+    if share > 0.0 && chance.f64() < share {
+        // Half of the failed calls had their effect all the same.
+        if chance.bool() {
+            effect(&mut memory);
+        }
+        return Err(Unavailable { what, why: "on purpose".to_owned() });
+    }
+    Ok(effect(&mut memory))
+}
+
+impl Unreliable for Memory {
+    fn unreliability(&mut self) -> (f64, &mut fastrand::Rng) {
+        (self.unavailable, &mut self.chance)
+    }
+}
+
 impl Process {
     async fn call<T>(&self, what: &'static str, effect: impl FnOnce(&mut Memory) -> T) -> Result<T, Unavailable> {
-        Step::new().await;
-        let mut memory = self.0.borrow_mut();
-        let share = memory.unavailable;
-        if share > 0.0 && memory.chance.f64() < share {
-            // Half of the failed calls had their effect all the same.
-            if memory.chance.bool() {
-                effect(&mut memory);
-            }
-            return Err(Unavailable { what, why: "on purpose".to_owned() });
-        }
-        Ok(effect(&mut memory))
+        call(&self.0, what, effect).await
     }
 
     /// Bedrock's faults are its own.

@@ -8,7 +8,7 @@ use flywheel_engine::signals::batch::{self, Batch};
 use flywheel_model::{Count, Event, Hour, Id, Observation, Series};
 use flywheel_ports::{Bus, Counted, Counts, Observations, SignalStore, Unavailable};
 
-use crate::ports::Step;
+use crate::ports::{Unreliable, call};
 
 /// What is recorded of signals, and what recording it took.
 #[derive(Debug)]
@@ -128,22 +128,19 @@ fn item_bytes<'n>(pk: &str, sk: &str, attributes: impl IntoIterator<Item = (&'n 
     (4 + pk.len() + sk.len() + attributes) as u64
 }
 
+impl Unreliable for SignalMemory {
+    fn unreliability(&mut self) -> (f64, &mut fastrand::Rng) {
+        (self.unavailable, &mut self.chance)
+    }
+}
+
 /// What one process sees of the memory. Each call first lets others go first.
 #[derive(Debug, Clone)]
 pub struct SignalProcess(pub Rc<RefCell<SignalMemory>>);
 
 impl SignalProcess {
     async fn call<T>(&self, what: &'static str, effect: impl FnOnce(&mut SignalMemory) -> T) -> Result<T, Unavailable> {
-        Step::new().await;
-        let mut memory = self.0.borrow_mut();
-        let share = memory.unavailable;
-        if share > 0.0 && memory.chance.f64() < share {
-            if memory.chance.bool() {
-                effect(&mut memory);
-            }
-            return Err(Unavailable { what, why: "on purpose".to_owned() });
-        }
-        Ok(effect(&mut memory))
+        call(&self.0, what, effect).await
     }
 }
 
