@@ -8,16 +8,18 @@ mod deployed;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
+use aws_sdk_s3::primitives::ByteStream;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
+use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use flywheel_local::{Config, LocalAws};
 use flywheel_model::{Body, Event, Id};
@@ -27,10 +29,14 @@ use serde_json::{Value, json};
 
 const STACK: &str = "signals";
 
+/// Where model invocation logging puts large bodies.
+const LOGS: &str = "signals-invocation-logs";
+
 const POLICY: &str = r#"
 mode = "act"
 [signals]
 quiet_seconds = 10
+invocation_log_bucket = "signals-invocation-logs"
 [[data_source]]
 knowledge_base = "KBSIGNALS1"
 data_source = "DSSIGNALS1"
@@ -58,9 +64,7 @@ impl Site {
             "messageType": "DATA_MESSAGE", "owner": "111122223333", "logGroup": "aws/spans", "logStream": "default",
             "subscriptionFilters": ["flywheel"], "logEvents": events
         });
-        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
-        packed.write_all(payload.to_string().as_bytes()).unwrap();
-        let delivery = json!({ "awslogs": { "data": STANDARD.encode(packed.finish().unwrap()) } });
+        let delivery = json!({ "awslogs": { "data": STANDARD.encode(pack(&payload)) } });
         let answer = aws_sdk_lambda::Client::new(self.aws.config())
             .invoke()
             .function_name(&self.outputs["ReadLogsFunction"])
@@ -81,12 +85,23 @@ impl Site {
         sqs.send_message().queue_url(&self.outputs[queue]).message_body(body).send().await.unwrap();
     }
 
-    async fn is_counted(&self, kind: &str, id: &str) -> bool {
+    /// The object that has the observation of a signal, once that is counted.
+    async fn evidence(&self, kind: &str, id: &str) -> Option<String> {
         let key = |value: String| AttributeValue::S(value);
         let identity = Id::of("signal", &[kind, id]);
         let get = self.aws.dynamodb().get_item().table_name(&self.outputs["SignalsTable"]);
         let get = get.key("pk", key(format!("signal#{identity}"))).key("sk", key("mark".to_owned()));
-        get.consistent_read(true).send().await.unwrap().item.is_some()
+        let mark = get.consistent_read(true).send().await.unwrap().item?;
+        Some(mark["evidence"].as_s().unwrap().clone())
+    }
+
+    /// What is kept of the signals that came with one.
+    async fn observations(&self, kind: &str, id: &str) -> String {
+        let name = self.evidence(kind, id).await.unwrap();
+        let object = self.aws.s3().get_object().bucket(&self.outputs["EvidenceBucket"]).key(name).send().await.unwrap();
+        let mut text = String::new();
+        GzDecoder::new(object.body.collect().await.unwrap().into_bytes().as_ref()).read_to_string(&mut text).unwrap();
+        text
     }
 
     async fn events(&self) -> Vec<Event> {
@@ -103,6 +118,12 @@ async fn within<F: Future<Output = bool>>(at_most: Duration, what: &str, is_so: 
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     println!("{what} after {:.1?}", begun.elapsed());
+}
+
+fn pack(value: &Value) -> Vec<u8> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+    packed.write_all(value.to_string().as_bytes()).unwrap();
+    packed.finish().unwrap()
 }
 
 fn span(id: &str, parent: Option<&str>, start: Timestamp, seconds: i64, attributes: &Value) -> Value {
@@ -137,6 +158,19 @@ async fn the_deployed_stack_counts_what_comes_on_every_road() {
     let agent = json!({ "gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "support", "session.id": "session-1" });
     site.deliver(&[span("00f067aa0ba902b7", None, now - SignedDuration::from_secs(60), 45, &agent)]).await;
 
+    // A call of a model whose input is so large that it lies in S3.
+    let body = json!({ "messages": [{ "role": "user", "content": [{ "text": "Ask jane.roe@example.com about the Zephyrine." }] }] });
+    site.aws.create_bucket(LOGS).await.unwrap();
+    site.aws.s3().put_object().bucket(LOGS).key("data/input.json.gz").body(ByteStream::from(pack(&body))).send().await.unwrap();
+    let answer = json!({ "role": "assistant", "content": [{ "text": "I shall." }] });
+    let call = json!({
+        "schemaType": "ModelInvocationLog", "schemaVersion": "1.0", "timestamp": now.to_string(), "requestId": "call-1",
+        "operation": "Converse", "modelId": "example.model-v1:0",
+        "input": { "inputContentType": "application/json", "inputBodyS3Path": format!("s3://{LOGS}/data/input.json.gz") },
+        "output": { "outputContentType": "application/json", "outputBodyJson": { "output": { "message": answer }, "stopReason": "end_turn" } }
+    });
+    site.deliver(&[call]).await;
+
     // The queue: a good record beside a bad one.
     let at = now.to_string();
     let good = json!({ "id": "q-1", "at": at, "retrieval": { "topic": "launch", "query": "when?", "passages": [] } });
@@ -157,9 +191,13 @@ async fn the_deployed_stack_counts_what_comes_on_every_road() {
     let alarm = json!({ "id": "a-1", "at": at, "alarm": { "name": "checkout-errors", "state": "ALARM" } });
     site.send("SignalsQueueUrl", alarm.to_string()).await;
 
-    for (kind, id) in [("retrieval", "q-1"), ("release", "r-1"), ("alarm", "a-1"), ("conversation", "session-1")] {
-        within(soon, &format!("{kind} {id}"), || site.is_counted(kind, id)).await;
+    for (kind, id) in
+        [("retrieval", "q-1"), ("release", "r-1"), ("alarm", "a-1"), ("conversation", "call-1"), ("conversation", "session-1")]
+    {
+        within(soon, &format!("{kind} {id}"), || async { site.evidence(kind, id).await.is_some() }).await;
     }
+    let kept = site.observations("conversation", "call-1").await;
+    assert!(kept.contains("about the Zephyrine") && kept.contains("[email:") && !kept.contains("jane.roe"), "{kept}");
     site.send("LooksQueueUrl", json!({ "time": Timestamp::now().to_string() }).to_string()).await;
     within(soon, "the alarm's finding", || async { site.events().await.iter().any(|event| event.kind() == "finding.opened") }).await;
     within(soon, "the refusal", || async { site.events().await.iter().any(|event| event.kind() == "signal.refused") }).await;
