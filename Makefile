@@ -54,7 +54,7 @@ build: ## Compile the workspace (dev profile)
 
 .PHONY: test
 test: $(RUN)/ready build ## All tests, end to end against the local AWS included
-	@test -n "$$FLYWHEEL_DATASETS" || echo "Tests on collections of real data are skipped: FLYWHEEL_DATASETS names no folder of them"
+	@test -n "$${FLYWHEEL_DATASETS:-}" || echo "Tests on collections of real data are skipped: FLYWHEEL_DATASETS names no folder of them"
 	$(CARGO) test --workspace --locked
 
 .PHONY: soak
