@@ -41,6 +41,8 @@ const ANNOUNCING: &[&str] = &[
     "passcode",
     "passwd",
     "senha",
+    "corner",
+    "intersection",
 ];
 
 /// For each first letter, which lengths the words above have that begin with it.
@@ -143,8 +145,10 @@ fn announcing(text: Text<'_>, word: &Range<usize>, found: &mut Vec<Span>) -> usi
     if !ANNOUNCING.contains(&lower.text()) {
         return push(found, secret::token(text, word), Kind::Secret).unwrap_or(word.end);
     }
+    let corner = || matches!(lower.text(), "corner" | "intersection").then(|| address::corner(text, word)).flatten();
     push(found, secret::bearer(text, word).or_else(|| secret::said(text, word)), Kind::Secret)
         .or_else(|| push(found, name::after(text, word), Kind::PersonName))
+        .or_else(|| push(found, corner(), Kind::Address))
         .unwrap_or(word.end)
 }
 
