@@ -72,6 +72,7 @@ pub(crate) fn spans(text: Text<'_>) -> Vec<Span> {
             at = if class == SIGN { sign(text, at, byte, &mut found) } else { at + width(byte) };
             continue;
         }
+        at = text.past_escape(at);
         let start = at;
         let mut classes = 0;
         while let Some(&byte) = bytes.get(at) {

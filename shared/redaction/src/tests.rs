@@ -536,6 +536,76 @@ fn a_users_id_becomes_a_placeholder_whatever_it_is() {
 }
 
 #[test]
+fn ids_lose_what_is_personal_and_stay_apart() {
+    let redactor = redactor();
+    let id = |id: &str| redactor.redact_id(id).into_owned();
+    let of_jane = id("jane@example.com/2026-11-23");
+    assert!(of_jane.starts_with("[email:") && of_jane.ends_with("]/2026-11-23") && of_jane.len() == 35, "{of_jane}");
+    assert_eq!(id(&of_jane), of_jane);
+    assert_eq!(redactor.redact(&of_jane), of_jane);
+    assert_ne!(id("JANE@example.com/2026-11-23"), of_jane, "ids that differ are not the same");
+    assert!(id("whatsapp:+14155552671").starts_with("whatsapp:[phone:"));
+    let many = "a@b.io ".repeat(28);
+    assert!(id(&many).starts_with("[email:") && id(&many).len() == 24, "{}", id(&many));
+    for stays in [
+        "6921d5e0-a1b2-c3d4-e5f6-0718293a4b5c",
+        "4bf92f3577b34da6a3ce929d0e0e4736",
+        "4bf92f3577b34da6a3ce929d0e0e4736/00f067aa0ba902b7",
+        "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+        "anthropic.claude-3-5-sonnet-20241022-v2:0",
+        "gpt-4o-2024-08-06",
+        "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-pro-v1:0",
+        "session-17",
+        "billing/refund",
+        "1234567890",
+        "KB12345678",
+        "order-2231-2026-11-23T10:00:00Z",
+        "toolu_01A09q90qw90lq917835lq9",
+        "call_abc123DEF456ghi789JKL012",
+        "chatcmpl-9aBcDeFgHiJkLmNoPqRsTuVwXyZ01",
+    ] {
+        assert_eq!(id(stays), stays);
+    }
+}
+
+#[test]
+fn the_name_of_a_field_says_what_its_value_is() {
+    let redactor = redactor();
+    for (name, value, kind) in [
+        ("password", "hunter2", "secret"),
+        ("dbPassword", "correct \"horse\"", "secret"),
+        ("customerPhone", "987654321", "phone"),
+        ("phone_number", "4155552671", "phone"),
+        ("dob", "1986-03-14", "birth-date"),
+        ("birthDate", "1986-03-14", "birth-date"),
+        ("ssn", "514690360", "national-id"),
+        ("zip", "10029", "postcode"),
+        ("last_name", "Li", "person-name"),
+        ("pin", "4821", "secret"),
+        ("apiKey", "9f8e7d6c5b4a3f2e1d0c", "secret"),
+        ("Authorization", "Basic dXNlcjpodW50ZXIy", "secret"),
+    ] {
+        let redacted = redactor.redact_field(name, value);
+        assert!(redacted.contains(&format!("[{kind}:")) && !redacted.contains(value), "{name}: {redacted}");
+        assert_eq!(redactor.redact_field(name, &redacted), redacted, "{name}");
+    }
+    for (name, value) in [("order", "4155552671"), ("name", "Kettle 2"), ("date", "2026-11-23"), ("total", "1234567"), ("", "x")] {
+        assert_eq!(redactor.redact_field(name, value), value, "{name}");
+    }
+}
+
+#[test]
+fn escapes_of_json_are_not_part_of_a_value() {
+    finds(
+        Kind::Card,
+        &["\"query\": \"my card\\n⟦4111111111111111⟧\\tthanks", "card\\r\\n⟦4111 1111 1111 1111⟧\\n", "C:\\t⟦4111111111111111⟧"],
+    );
+    finds(Kind::Email, &["write to\\n⟦jane@example.com⟧\\n", "{\\\"to\\\":\\\"⟦jane@example.com⟧\\\"}"]);
+    finds(Kind::Phone, &["call\\n⟦415-555-2671⟧\\n"]);
+    finds(Kind::Secret, &["key\\n⟦AKIAIOSFODNN7EXAMPLE⟧\\nend"]);
+}
+
+#[test]
 fn what_needs_no_change_is_borrowed_and_placeholders_stay() {
     assert!(matches!(redactor().redact("nothing to see"), std::borrow::Cow::Borrowed(_)));
     let text = "password=[secret:0a1b2c3d] call [phone:00112233] or [email:aabbccdd]";
