@@ -4,6 +4,7 @@
 //! an action out gave. An *outcome* says what it did. Each travels as an [`Event`] that names its causes, so that the
 //! ledger can tell the way from a changed document to its fate and back.
 
+mod batch;
 mod document;
 mod event;
 mod finding;
@@ -13,6 +14,7 @@ mod signal;
 mod sync;
 mod transcript;
 
+pub use batch::SignalBatch;
 pub use document::{ChangeKind, DocumentChange, DocumentId, Sequencer, SequencerError};
 pub use event::{Body, Event, Refusal};
 pub use finding::{
