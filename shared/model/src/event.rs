@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Action, AskedAgain, DocumentChange, DocumentOutcome, Finding, FindingHold, Hold, Id, Outcome, Receipt, Refresh, RefreshHold, Refreshed, SignalBatch,
+    Action, AskedAgain, DocumentChange, DocumentOutcome, Finding, FindingHold, Hold, Id, Outcome, Receipt, Refresh, RefreshHold, Refreshed,
+    SignalBatch,
 };
 
 /// Anything that happened, as it travels over the bus and stays in the ledger.

@@ -5,6 +5,7 @@
 //! ledger can tell the way from a changed document to its fate and back.
 
 mod batch;
+mod case;
 mod document;
 mod event;
 mod finding;
@@ -15,6 +16,7 @@ mod sync;
 mod transcript;
 
 pub use batch::SignalBatch;
+pub use case::{CaptureReason, Case, CaseReason, CaseState, Decided, Exchange, Reference, ReferenceOrigin, Source, Variant};
 pub use document::{ChangeKind, DocumentChange, DocumentId, Sequencer, SequencerError};
 pub use event::{Body, Event, Refusal};
 pub use finding::{
