@@ -6,6 +6,7 @@
 pub mod batch;
 mod classify;
 mod judge;
+mod no_answer;
 mod phrases;
 mod redact;
 mod tally;
