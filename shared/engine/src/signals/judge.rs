@@ -280,7 +280,8 @@ impl Reply {
 
 /// Whether a tool hands a conversation over to a person, by its name: `transfer_to_human_agents`, `escalateToHuman`.
 /// A transfer to an agent need not be one, since agents hand over to each other.
-fn calls_a_person(tool: &str) -> bool {
+#[must_use]
+pub fn calls_a_person(tool: &str) -> bool {
     const HANDS_OVER: [&str; 15] = [
         "transfer",
         "handoff",

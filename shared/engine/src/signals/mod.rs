@@ -16,7 +16,7 @@ use flywheel_policy::Policy;
 use jiff::{SignedDuration, Timestamp};
 
 pub use classify::Classifier;
-pub use judge::{Judge, resolution};
+pub use judge::{Judge, calls_a_person, resolution};
 pub use redact::{Redact, redact, redact_evaluations, redact_failures, redact_json, redact_passage, redact_text, redact_turn};
 pub use tally::{counts, tally};
 
