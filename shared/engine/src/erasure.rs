@@ -1,6 +1,6 @@
 //! Whose data it is: what came from one conversation, or from one user.
 
-use flywheel_model::{Fact, Key, Observation};
+use flywheel_model::{Fact, Id, Key, Observation};
 
 use crate::cases::{Inquiry, Shelf};
 
@@ -37,7 +37,7 @@ impl Whose {
     #[must_use]
     pub fn of_shelf(&self, shelf: &Shelf) -> Shelf {
         let (theirs, others): (Vec<_>, Vec<_>) = shelf.sightings.iter().cloned().partition(|sighting| self.is_inquiry(&sighting.inquiry));
-        let only_theirs = |question| {
+        let only_theirs = |question: &Id| {
             theirs.iter().any(|sighting| sighting.question == *question) && !others.iter().any(|sighting| sighting.question == *question)
         };
         let decisions = shelf.decisions.iter().filter(|decision| only_theirs(&decision.question)).cloned().collect();

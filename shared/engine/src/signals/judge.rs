@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::no_answer::NoAnswer;
 
 /// The most characters of a text that a detail quotes: more than is kept, since redaction comes in between.
-const QUOTED: usize = 400;
+pub(super) const QUOTED: usize = 400;
 
 /// The most failures of one reason that are told: a thousand failed checks fail a conversation no more than ten.
 const TOLD: usize = 10;
