@@ -21,18 +21,27 @@ pub(crate) struct Index {
 pub enum ItemAction {
     /// Read one by its key.
     Get,
+    /// Read many by their keys.
+    GetMany,
     /// Write one, also in a transaction.
     Put,
     /// Change one, also in a transaction.
     Update,
+    /// Delete one, also in a transaction.
+    Delete,
+    /// Write or delete many by their keys.
+    WriteMany,
 }
 
 impl ItemAction {
     const fn name(self) -> &'static str {
         match self {
             Self::Get => "dynamodb:GetItem",
+            Self::GetMany => "dynamodb:BatchGetItem",
             Self::Put => "dynamodb:PutItem",
             Self::Update => "dynamodb:UpdateItem",
+            Self::Delete => "dynamodb:DeleteItem",
+            Self::WriteMany => "dynamodb:BatchWriteItem",
         }
     }
 }

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Action, AskedAgain, DocumentChange, DocumentOutcome, Finding, FindingHold, Hold, Id, Outcome, Receipt, Refresh, RefreshHold, Refreshed,
+    Action, AskedAgain, CaptureHold, Captured, DocumentChange, DocumentOutcome, Finding, FindingHold, Hold, Id, Outcome, Receipt, Refresh,
+    RefreshHold, Refreshed, SignalBatch,
 };
 
 /// Anything that happened, as it travels over the bus and stays in the ledger.
@@ -50,6 +51,7 @@ impl Event {
         match self.body {
             Body::DocumentChanged(_) => "signal.document-changed",
             Body::InputRefused(_) => "signal.refused",
+            Body::SignalsKept(_) => "signal.batch",
             Body::SyncDecided(_) => "decision.sync",
             Body::SyncHeld(_) => "decision.hold",
             Body::SyncAnswered(_) => "receipt.sync",
@@ -63,6 +65,8 @@ impl Event {
             Body::RefreshHeld(_) => "decision.refresh-hold",
             Body::RefreshEnded(_) => "outcome.refresh",
             Body::AskedAgain(_) => "receipt.refresh",
+            Body::CaseCaptured(_) => "case.captured",
+            Body::CaptureHeld(_) => "decision.capture-hold",
         }
     }
 }
@@ -101,6 +105,9 @@ pub enum Body {
     /// Signal: something came in that cannot be used. Kept with its reason, not retried.
     #[serde(rename = "signal.refused")]
     InputRefused(Refusal),
+    /// Signals were kept as evidence and counted.
+    #[serde(rename = "signal.batch")]
+    SignalsKept(SignalBatch),
     /// Decision: synchronise, so.
     #[serde(rename = "decision.sync")]
     SyncDecided(Action),
@@ -140,6 +147,12 @@ pub enum Body {
     /// Receipt: the failed questions were asked again.
     #[serde(rename = "receipt.refresh")]
     AskedAgain(AskedAgain),
+    /// Evaluation case: a retrieval was captured.
+    #[serde(rename = "case.captured")]
+    CaseCaptured(Captured),
+    /// Decision: retrievals are not captured, because.
+    #[serde(rename = "decision.capture-hold")]
+    CaptureHeld(CaptureHold),
 }
 
 /// Input that was refused.

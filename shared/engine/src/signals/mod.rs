@@ -6,6 +6,7 @@
 pub mod batch;
 mod classify;
 mod judge;
+mod no_answer;
 mod phrases;
 mod redact;
 mod tally;
@@ -15,7 +16,7 @@ use flywheel_policy::Policy;
 use jiff::{SignedDuration, Timestamp};
 
 pub use classify::Classifier;
-pub use judge::{Judge, resolution};
+pub use judge::{Judge, calls_a_person, resolution};
 pub use redact::{
     Redact, redact, redact_evaluations, redact_failures, redact_id, redact_input, redact_json, redact_key, redact_passage, redact_text,
     redact_turn,
