@@ -97,7 +97,6 @@ pub struct Sighting {
     /// The question's id: the same for the same words.
     pub question: Id,
     /// The retrieval, with all reasons that it has by now.
-    #[serde(flatten)]
     pub inquiry: Inquiry,
     /// How many signals of its conversation it was judged with: of two judgements, the one with more is the later.
     pub judged_with: usize,
