@@ -412,7 +412,7 @@ fn word_replaced(text: &str, other: &str, random: &mut fastrand::Rng) -> Option<
     let (at, word) = (*ours.get(random.usize(..ours.len().max(1)))?, *theirs.get(random.usize(..theirs.len().max(1)))?);
     let begins = |word: &str| word[..3].to_lowercase();
     // One that the question has already makes no other question either.
-    let is_other = words.iter().all(|known| !known.get(..3).is_some_and(|known| known.to_lowercase() == begins(word)));
+    let is_other = words.iter().all(|known| known.get(..3).is_none_or(|known| known.to_lowercase() != begins(word)));
     is_other.then(|| [&words[..at], &[word], &words[at + 1..]].concat().join(" "))
 }
 
@@ -437,7 +437,6 @@ fn many(settings: &Settings, conversations: &[Conversation]) -> Many {
         }
         made.push((original, text));
     }
-    drop(random);
 
     let before = reset_peak_memory();
     let start = Instant::now();
