@@ -7,12 +7,14 @@
 mod error;
 mod file;
 mod signals;
+mod timeouts;
 
 use flywheel_model::DataSourceId;
 use sha2::{Digest, Sha256};
 
 pub use error::{PolicyErrors, Problem};
 pub use signals::{AlarmMapping, Class, EvaluationLimit, FailurePolicy, FindingPolicy, FindingRule, Measure, SignalPolicy};
+pub use timeouts::{ExplorationPolicy, OtherLimit, TimeoutPolicy};
 
 /// A validated policy.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +42,8 @@ pub struct Policy {
     pub intents: Vec<Class>,
     /// Alarms that stand for findings.
     pub alarms: Vec<AlarmMapping>,
+    /// Limits that may be changed: no setting twice, and no run cut by two of them.
+    pub timeouts: Vec<TimeoutPolicy>,
     /// The first 16 hexadecimal digits of the file's SHA-256: tells two policies apart in the ledger.
     pub version: String,
 }
