@@ -9,3 +9,4 @@ pub mod refresh;
 pub mod s3_event;
 pub mod signals;
 pub mod sync;
+pub mod timeouts;

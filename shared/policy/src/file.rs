@@ -287,7 +287,13 @@ impl Check<'_> {
         self.problems.push(Problem { line: line_at(self.text, span.start), field: field.to_owned(), problem, fix: fix.to_owned() });
     }
 
-    pub(crate) fn number<T: PartialOrd + Copy + Debug>(&mut self, field: &str, value: Option<Spanned<T>>, default: T, range: RangeInclusive<T>) -> T {
+    pub(crate) fn number<T: PartialOrd + Copy + Debug>(
+        &mut self,
+        field: &str,
+        value: Option<Spanned<T>>,
+        default: T,
+        range: RangeInclusive<T>,
+    ) -> T {
         let Some(value) = value else { return default };
         if !range.contains(value.get_ref()) {
             let fix = format!("use {:?} to {:?} (default {default:?})", range.start(), range.end());

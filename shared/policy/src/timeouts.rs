@@ -337,8 +337,16 @@ above = [{ name = "API Gateway", seconds = 29 }]
     fn problems_are_told_with_their_fields() {
         for (written, instead, told) in [
             ("ceiling_seconds = 120", "ceiling_seconds = 0", "timeout.ceiling_seconds: 0 is out of range; use 1 to 86400"),
-            ("ceiling_seconds = 120", "ceiling_seconds = 9\nfloor_seconds = 10", "timeout.ceiling_seconds: it is 9, and floor_seconds is 10"),
-            ("parameter = \"/trip/limits\", field = \"seconds\"", "function = \"f\"", "timeout.exploration: the timeout of function f holds one"),
+            (
+                "ceiling_seconds = 120",
+                "ceiling_seconds = 9\nfloor_seconds = 10",
+                "timeout.ceiling_seconds: it is 9, and floor_seconds is 10",
+            ),
+            (
+                "parameter = \"/trip/limits\", field = \"seconds\"",
+                "function = \"f\"",
+                "timeout.exploration: the timeout of function f holds one",
+            ),
             ("parameter = \"/trip/limits\"", "parameter = \"/trip/*\"", "timeout.target.parameter: \"/trip/*\" is not a name"),
             ("parameter = \"/trip/limits\", field = \"seconds\"", "function = \"f\", queue = \"q\"", "timeout.target: it names no setting"),
             ("exploration = {}", "exploration = { share = 0.5 }", "timeout.exploration.share: 0.5 is out of range"),

@@ -126,7 +126,8 @@ impl Curve {
         let (before, after) = if from > 0.0 { self.split(from) } else { self.steps.split_at(0) };
         let after = &after[..after.partition_point(|step| step.bin <= Bin::of(to))];
         let running = before.last().map_or(1.0, |step| step.running);
-        let runs = after.first().map_or(0.0, |step| step.at_risk);
+        // As many of all runs as those stand for that were followed. Where all have ended, all were.
+        let runs = if running > 0.0 { after.first().map_or(0.0, |step| step.at_risk / running) } else { self.runs };
         let (mut going, mut share) = (1.0, 0.0);
         for step in after {
             share += going * step.completing;
@@ -145,7 +146,7 @@ impl Curve {
         }
         let of_running = greenwood(before);
         let variance = running * running * (variance.max(0.0) + share * share * of_running);
-        Share { estimate: running * share, error: variance.sqrt(), runs: if from > 0.0 { runs } else { self.runs } }
+        Share { estimate: running * share, error: variance.sqrt(), runs }
     }
 
     /// Seconds that a run goes on between two times, in the mean over all runs: what raising a limit from the one to the
