@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::Options;
 use crate::cfn::{Exp, Parameter, Template, reference};
 use crate::constructs::{
-    Alarms, Batches, Bucket, Bus, Documents, Function, Grant, ItemAction, KnowledgeBases, PolicyStore, Queue, Rule, Table,
+    Alarms, Batches, Bucket, Bus, Documents, Function, Grant, ItemAction, KnowledgeBases, PolicyStore, Queue, Rule, Settings, Table,
 };
 use crate::constructs::{TableSpec, table};
 
@@ -32,9 +32,10 @@ const ASSEMBLE: FunctionCode =
     FunctionCode { name: "assemble-conversations", parameter: "AssembleConversationsCodeKey", output: "AssembleConversationsFunction" };
 const DETECT: FunctionCode = FunctionCode { name: "detect-changes", parameter: "DetectChangesCodeKey", output: "DetectChangesFunction" };
 const REFRESH: FunctionCode = FunctionCode { name: "refresh-topics", parameter: "RefreshTopicsCodeKey", output: "RefreshTopicsFunction" };
+const ADJUST: FunctionCode = FunctionCode { name: "adjust-timeouts", parameter: "AdjustTimeoutsCodeKey", output: "AdjustTimeoutsFunction" };
 
 /// The functions of the stack.
-pub const FUNCTIONS: [FunctionCode; 8] = [TRACK, SYNC, RECORD, COUNT, READ, ASSEMBLE, DETECT, REFRESH];
+pub const FUNCTIONS: [FunctionCode; 9] = [TRACK, SYNC, RECORD, COUNT, READ, ASSEMBLE, DETECT, REFRESH, ADJUST];
 
 /// Observations are kept this long: what findings, tests and evaluation cases are made of. Counts and findings stay longer.
 const OBSERVATION_DAYS: i32 = 30;
@@ -99,6 +100,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     let conversations = Queue::new(t, &alarms, "conversations", 0, 1_800);
     let looks = Queue::new(t, &alarms, "looks", 0, 900);
     let findings = Queue::new(t, &alarms, "findings", 0, 900);
+    let runs = Queue::new(t, &alarms, "runs", 5, 900);
     let buckets = policy.buckets();
     let patterns: Vec<_> = in_patterns(&buckets)
         .into_iter()
@@ -147,6 +149,19 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
             &bus,
             json!({ "source": ["flywheel"], "detail-type": ["finding.opened", "outcome.refresh"] }),
         )],
+    );
+
+    runs.fed_by(
+        t,
+        &[
+            Rule::on_bus(
+                "WorkflowRuns",
+                "Signals that are kept, with runs of workflows among them",
+                &bus,
+                json!({ "source": ["flywheel"], "detail-type": ["signal.batch"], "detail": { "detail": { "kinds": ["workflow_run"] } } }),
+            ),
+            Rule::schedule("Review", "Looks at every limit", "rate(5 minutes)", Some(json!({ "trigger": "review" }))),
+        ],
     );
 
     let mut track = Function::new(TRACK.name, TRACK.parameter, 128);
@@ -213,16 +228,27 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     refresh.env("FLYWHEEL_SIGNALS_TABLE", signals.name());
     refresh.env("FLYWHEEL_EVIDENCE_BUCKET", evidence.name());
 
+    let mut adjust = Function::new(ADJUST.name, ADJUST.parameter, 256);
+    adjust.consume(&runs, Batches { size: 10, at_once: Some(2) });
+    adjust.allow(signals.query());
+    adjust.allow(signals.items(&[ItemAction::Get, ItemAction::GetMany, ItemAction::Put]));
+    adjust.allow(evidence.get("observations"));
+    for grant in Settings::of(policy).adjust() {
+        adjust.allow(grant);
+    }
+    adjust.env("FLYWHEEL_SIGNALS_TABLE", signals.name());
+    adjust.env("FLYWHEEL_EVIDENCE_BUCKET", evidence.name());
+
     for function in [&mut track, &mut sync, &mut refresh] {
         function.allow(wakes.send());
         function.env("FLYWHEEL_STATE_TABLE", state.name());
         function.env("FLYWHEEL_WAKES_QUEUE_URL", wakes.url());
     }
-    for function in [&mut track, &mut sync, &mut count, &mut read, &mut detect, &mut refresh] {
+    for function in [&mut track, &mut sync, &mut count, &mut read, &mut detect, &mut refresh, &mut adjust] {
         function.allow(bus.put_events());
         function.env("FLYWHEEL_BUS", bus.name());
     }
-    for function in [&mut track, &mut sync, &mut count, &mut read, &mut assemble, &mut detect, &mut refresh] {
+    for function in [&mut track, &mut sync, &mut count, &mut read, &mut assemble, &mut detect, &mut refresh, &mut adjust] {
         function.allow(store.read());
         for (name, id) in store.ids() {
             function.env(format!("FLYWHEEL_POLICY_{}", name.to_uppercase()), id);
@@ -234,7 +260,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     record.allow(ledger.items(&[ItemAction::Put]));
     record.env("FLYWHEEL_LEDGER_TABLE", ledger.name());
 
-    let functions = [track, sync, record, count, read, assemble, detect, refresh];
+    let functions = [track, sync, record, count, read, assemble, detect, refresh, adjust];
     for (mut function, code) in functions.into_iter().zip(FUNCTIONS) {
         for (name, value) in &options.environment {
             function.env(name, Exp::from(value.as_str()));
@@ -262,6 +288,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     t.output("SignalsQueueUrl", "Queue that applications send signals to", &incoming.url());
     t.output("SignalsDeadLetterQueueUrl", "Signals that were given up", &incoming.dead_letters_url());
     t.output("LooksQueueUrl", "Queue of the times to look for changes at", &looks.url());
+    t.output("RunsQueueUrl", "Queue of workflow runs and of reviews of limits", &runs.url());
     t.output("AlarmTopic", "ARN of the topic that alarms go to", &reference("AlarmTopic"));
     for (output, (_, id)) in ["PolicyApplication", "PolicyEnvironment", "PolicyProfile"].into_iter().zip(store.ids()) {
         t.output(output, "AppConfig id", &id);

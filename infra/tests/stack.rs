@@ -25,6 +25,22 @@ knowledge_base = "KBPRODUCTS"
 data_source = "DSNOTES001"
 bucket = "products"
 prefix = "notes*/"
+
+[[timeout]]
+workflow = "trip"
+target = { parameter = "/trip/limits", field = "limit_seconds" }
+ceiling_seconds = 120
+queue = "trips"
+
+[[timeout]]
+workflow = "report"
+target = { application = "app0001", environment = "env0001", profile = "prof001", strategy = "AppConfig.Linear50PercentEvery30Seconds" }
+ceiling_seconds = 120
+
+[[timeout]]
+workflow = "import"
+target = { function = "import" }
+ceiling_seconds = 900
 "#;
 
 fn options(target: Target) -> Options {

@@ -8,6 +8,7 @@
 mod findings;
 mod logs;
 mod signals;
+mod timeouts;
 
 use flywheel_engine::documents::Document;
 use flywheel_engine::sync::answers::{DocumentState, Job, Object};
@@ -18,6 +19,7 @@ use jiff::Timestamp;
 pub use findings::{Alarms, Looked, Memory, Questions, Refreshes};
 pub use logs::{Bodies, Conversations, Group, KeptSpan, Salt, SignalQueue, Spans};
 pub use signals::{Counted, Counts, Observations, SignalStore};
+pub use timeouts::{KeptRuns, Settings, Taken, TimeoutStore};
 
 /// Something that this process needs did not answer, or not now. Trying again later is the remedy, and the queue does
 /// that.

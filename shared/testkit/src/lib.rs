@@ -7,8 +7,10 @@
 mod ports;
 mod signals;
 mod simulation;
+mod timeouts;
 mod world;
 
 pub use signals::{SignalMemory, SignalProcess, Spent};
 pub use simulation::{Chaos, Simulation};
+pub use timeouts::{TimeoutMemory, TimeoutProcess};
 pub use world::{Memory, Problem};

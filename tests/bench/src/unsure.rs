@@ -238,7 +238,8 @@ fn intervals<const N: usize>(judged: &[Judged], measure: impl Fn(&[usize]) -> [f
     std::array::from_fn(|place| {
         let list = &mut resampled[place];
         list.sort_by(f64::total_cmp);
-        let of = |share: f64| list.get(((list.len() as f64 * share) as usize).min(list.len().saturating_sub(1))).copied().unwrap_or(f64::NAN);
+        let of =
+            |share: f64| list.get(((list.len() as f64 * share) as usize).min(list.len().saturating_sub(1))).copied().unwrap_or(f64::NAN);
         Interval { value: values[place], low: of(0.025), high: of(0.975) }
     })
 }
@@ -486,17 +487,8 @@ impl Reason {
         let count = |of: fn(&(bool, bool)) -> bool| answers.iter().filter(|answer| of(answer)).count();
         let (positive, found, right) = (count(|answer| answer.1), count(|answer| answer.0), count(|answer| answer.0 && answer.1));
         let share = |of: usize| (of > 0).then(|| right as f64 / of as f64);
-        let reason = Self {
-            reason,
-            set,
-            truth,
-            answers: answers.len(),
-            positive,
-            found,
-            right,
-            precision: share(found),
-            recall: share(positive),
-        };
+        let reason =
+            Self { reason, set, truth, answers: answers.len(), positive, found, right, precision: share(found), recall: share(positive) };
         println!(
             "{:<10}  {:<32}  {:<29}  {:>3} answers, {positive:>2} positive, {found:>2} found, {right:>2} right",
             reason.reason, reason.set, reason.truth, reason.answers

@@ -9,6 +9,7 @@ mod next;
 mod picture;
 mod runs;
 mod state;
+pub mod value;
 
 pub use decide::{Decision, Present, decide};
 pub use evidence::WINDOW_DAYS;
