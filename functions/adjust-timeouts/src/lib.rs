@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use flywheel_engine::timeouts::{self, Day, Next, Present, Runs, State, WINDOW_DAYS};
-use flywheel_model::{Body, Event, Fact, Key, Limit, Setting, SettingChange, Signal, TimeoutAnswer, TimeoutChange, WorkflowRun};
+use flywheel_model::{Body, Event, Fact, Limit, Setting, SettingChange, Signal, TimeoutAnswer, TimeoutChange, WorkflowRun};
 use flywheel_policy::{Policy, TimeoutPolicy};
 use flywheel_ports::{Bus, KeptRuns, NoAnswer, Observations, Settings, TimeoutStore, Unavailable};
 use jiff::Timestamp;
@@ -84,20 +84,27 @@ impl<T: TimeoutStore, O: Observations, S: Settings, B: Bus> World<T, O, S, B> {
             let of_it: Vec<(&Signal, &WorkflowRun)> =
                 signals.iter().filter_map(|signal| Some((*signal, run_of(signal).filter(|run| cuts(timeout, run))?))).collect();
             if !of_it.is_empty() {
-                added += self.add(&timeout.name, evidence, &of_it).await?;
+                added += self.add(timeout, evidence, &of_it).await?;
             }
         }
         Ok(added)
     }
 
-    async fn add(&self, timeout: &Key, evidence: &str, runs: &[(&Signal, &WorkflowRun)]) -> Result<u64, Unavailable> {
+    async fn add(&self, policy: &TimeoutPolicy, evidence: &str, runs: &[(&Signal, &WorkflowRun)]) -> Result<u64, Unavailable> {
+        let timeout = &policy.name;
+        let state = self.store.timeout(timeout).await?;
+        // Before the first review nothing is known of the limits that were in force; the present one was, most likely.
+        let present = if state.limits.is_empty() { self.present(&policy.target).await?.ok() } else { None };
+        // Many roads do not tell the limit that a run had.
+        let limit_at = |at| state.limit_at(at).or(present.map(|limit| limit.seconds));
         for _ in 0..RACES {
             let mut taken = self.store.taken(timeout, evidence).await?;
             let before = taken.signals.len();
             let mut more: BTreeMap<Day, Runs> = BTreeMap::new();
             for (signal, run) in runs {
                 if taken.signals.insert(signal.identity()) {
-                    more.entry(Day::of(signal.at)).or_default().add(run);
+                    let limit_seconds = run.limit_seconds.or_else(|| limit_at(signal.at));
+                    more.entry(Day::of(signal.at)).or_default().add(&WorkflowRun { limit_seconds, ..(*run).clone() });
                 }
             }
             let Some(first) = more.keys().next() else { return Ok(0) };

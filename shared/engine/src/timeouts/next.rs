@@ -44,6 +44,14 @@ pub fn next(
     state: &State,
     now: Timestamp,
 ) -> Next {
+    let noted = present.limit.as_ref().map_or_else(|_| state.clone(), |limit| state.noting(limit.seconds, now));
+    match to_do(policy, timeout, days, present, &noted, now) {
+        Next::Nothing if noted != *state => Next::Tell(Vec::new(), Box::new(noted)),
+        next => next,
+    }
+}
+
+fn to_do(policy: &Policy, timeout: &TimeoutPolicy, days: &BTreeMap<Day, Runs>, present: &Present, state: &State, now: Timestamp) -> Next {
     match &state.under_way {
         Some(under_way) if !under_way.made => Next::Make(Vec::new(), Box::new(state.clone())),
         Some(under_way) => match watch(timeout, days, present, state, under_way, now) {
@@ -134,8 +142,8 @@ pub fn made(timeout: &TimeoutPolicy, state: &State, answer: TimeoutAnswer, now: 
     let receipt = TimeoutReceipt { timeout: timeout.name.clone(), decision: under_way.decision.clone(), answer, undo };
     let causes = vec![under_way.decision.clone()];
     let receipt = event(timeout, Body::TimeoutAnswered(receipt), &[under_way.decision.as_str()], causes, now);
-    let mut state = state.clone();
     let purpose = under_way.change.purpose;
+    let mut state = if done { state.noting(target(&under_way.change).seconds, now) } else { state.clone() };
     let watched = matches!(purpose, TimeoutPurpose::Raise | TimeoutPurpose::Explore);
     state.under_way = (done && watched).then(|| UnderWay { made: true, ..under_way.clone() });
     match purpose {

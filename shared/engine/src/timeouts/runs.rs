@@ -12,6 +12,10 @@ use serde::{Deserialize, Serialize};
 const CUT_WITHIN: f64 = 0.02;
 /// … and seconds.
 const CUT_WITHIN_SECONDS: f64 = 0.2;
+/// Limits that are told so close to each other are one: what a caller waited is a little more than its limit. A share …
+const SAME_WITHIN: f64 = 0.01;
+/// … and seconds.
+const SAME_WITHIN_SECONDS: f64 = 0.1;
 /// A run that was cut before this share of its limit was cut by another one.
 const EARLY: f64 = 0.95;
 
@@ -115,7 +119,11 @@ impl Runs {
             // Its caller gave up and it went on to its true end, which was one by itself if it names an error.
             (RunStatus::TimedOut, Some(seconds), Some(limit)) if beyond(seconds) => {
                 self.followed.insert(Bin::of(limit));
-                if run.error.is_some() { self.times.failed(seconds, 1) } else { self.times.completed(seconds, 1) }
+                if run.error.as_deref().is_some_and(|error| !tells_of_a_limit(error)) {
+                    self.times.failed(seconds, 1)
+                } else {
+                    self.times.completed(seconds, 1)
+                }
             }
             (RunStatus::TimedOut, seconds, Some(limit)) => {
                 let at = seconds.map_or(limit, |seconds| seconds.min(limit));
@@ -159,7 +167,8 @@ impl Runs {
     pub(super) fn times(&self, followed: &BTreeSet<Bin>) -> Times {
         let mut times = self.times.clone();
         for (limit, runs) in &self.unended {
-            times.censored(if followed.contains(limit) { Bin::MOST } else { limit.seconds() }, *runs);
+            let known = followed.iter().any(|other| same(other.seconds(), limit.seconds()));
+            times.censored(if known { Bin::MOST } else { limit.seconds() }, *runs);
         }
         times
     }
@@ -171,7 +180,9 @@ impl Runs {
     /// What ran under a limit.
     #[must_use]
     pub fn under(&self, limit: f64) -> Under {
-        self.under.get(&Bin::of(limit)).copied().unwrap_or_default()
+        let mut sum = Under::default();
+        self.under.iter().filter(|(told, _)| same(told.seconds(), limit)).for_each(|(_, under)| sum.add(*under));
+        sum
     }
 
     /// All that were cut at a limit that they told.
@@ -210,6 +221,17 @@ impl Under {
         self.timed_out += more.timed_out;
         self.milliseconds = self.milliseconds.saturating_add(more.milliseconds);
     }
+}
+
+/// Whether two limits are one, told with the time that cutting takes.
+fn same(one: f64, other: f64) -> bool {
+    (one - other).abs() <= one.max(other) * SAME_WITHIN + SAME_WITHIN_SECONDS
+}
+
+/// Whether an error is of a limit that ran out, and not one of the run's own.
+fn tells_of_a_limit(error: &str) -> bool {
+    let error = error.to_lowercase();
+    ["timeout", "timed out", "timed_out", "deadline exceeded", "deadline_exceeded"].iter().any(|words| error.contains(words))
 }
 
 fn usable(seconds: f64) -> Result<f64, Unusable> {
@@ -273,9 +295,12 @@ mod tests {
     fn a_caller_that_gave_up_does_not_hide_the_true_end() {
         let mut failed = run(RunStatus::TimedOut, Some(50.0), Some(30.0));
         failed.error = Some("tool failed".to_owned());
-        let runs = of(&[run(RunStatus::TimedOut, Some(41.0), Some(30.0)), failed]);
+        let mut given_up = run(RunStatus::TimedOut, Some(45.0), Some(30.02));
+        given_up.error = Some("DEADLINE_EXCEEDED".to_owned());
+        let runs = of(&[run(RunStatus::TimedOut, Some(41.0), Some(30.0)), failed, given_up]);
         let counts: Vec<_> = runs.times(runs.followed()).bins().map(|(_, counts)| (counts.completed, counts.failed)).collect();
-        assert_eq!(counts, [(1, 0), (0, 1)]);
+        assert_eq!(counts, [(1, 0), (1, 0), (0, 1)]);
+        assert_eq!(runs.under(30.0).timed_out, 3);
     }
 
     #[test]

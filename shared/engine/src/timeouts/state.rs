@@ -12,6 +12,9 @@ pub struct State {
     /// Counts the writes.
     #[serde(skip)]
     pub revision: u64,
+    /// The limits that were in force, the oldest first, at most [`State::LIMITS`]. Many runs do not tell theirs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<InForce>,
     /// The change that is being made or watched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub under_way: Option<UnderWay>,
@@ -30,6 +33,39 @@ pub struct State {
     /// What was told last, so that the same is not told again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told: Option<Told>,
+}
+
+/// A limit that was in force from some time on.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct InForce {
+    /// Since when.
+    pub since: Timestamp,
+    /// Seconds.
+    pub seconds: f64,
+}
+
+impl State {
+    /// Limits that are remembered.
+    pub const LIMITS: usize = 8;
+
+    /// The limit that was in force at a time, as far as it is known.
+    #[must_use]
+    pub fn limit_at(&self, at: Timestamp) -> Option<f64> {
+        self.limits.iter().rev().find(|limit| limit.since <= at).map(|limit| limit.seconds)
+    }
+
+    /// Remembers the limit that is in force now. The first one is taken to have been so before.
+    #[must_use]
+    pub(super) fn noting(&self, seconds: f64, now: Timestamp) -> Self {
+        let mut state = self.clone();
+        if state.limits.last().is_none_or(|last| last.seconds != seconds) {
+            let since = if state.limits.is_empty() { Timestamp::UNIX_EPOCH } else { now };
+            state.limits.push(InForce { since, seconds });
+            let drop = state.limits.len().saturating_sub(Self::LIMITS);
+            state.limits.drain(..drop);
+        }
+        state
+    }
 }
 
 /// A change that is being made or watched.
