@@ -125,21 +125,33 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     wakes.fed_by(t, &[Rule::schedule("Sweep", "Looks whether an event was lost", "rate(5 minutes)", Some(json!({ "trigger": "sweep" })))]);
     entries.fed_by(t, &[Rule::on_bus("Everything", "Every event goes to the ledger", &bus, json!({ "source": ["flywheel"] }))]);
 
-    incoming.fed_by(
-        t,
-        &[
-            Rule::on_default_bus(
-                "SignalEvents",
-                "Signals that applications put on the default bus",
-                json!({ "detail-type": [{ "prefix": "signal." }], "source": [{ "anything-but": { "prefix": "aws." } }] }),
-            ),
-            Rule::on_default_bus(
-                "AlarmChanges",
-                "Alarms that change their state",
-                json!({ "source": ["aws.cloudwatch"], "detail-type": ["CloudWatch Alarm State Change"] }),
-            ),
-        ],
-    );
+    let mut signal_rules = vec![
+        Rule::on_default_bus(
+            "SignalEvents",
+            "Signals that applications put on the default bus",
+            json!({ "detail-type": [{ "prefix": "signal." }], "source": [{ "anything-but": { "prefix": "aws." } }] }),
+        ),
+        Rule::on_default_bus(
+            "AlarmChanges",
+            "Alarms that change their state",
+            json!({ "source": ["aws.cloudwatch"], "detail-type": ["CloudWatch Alarm State Change"] }),
+        ),
+    ];
+    // A workflow may be a state machine of the same name.
+    let machines: Vec<_> =
+        policy.timeouts.iter().map(|timeout| json!({ "suffix": format!(":stateMachine:{}", timeout.workflow) })).collect();
+    if !machines.is_empty() {
+        signal_rules.push(Rule::on_default_bus(
+            "ExecutionEnds",
+            "Ends of executions of the state machines whose limit the policy names",
+            json!({
+                "source": ["aws.states"],
+                "detail-type": ["Step Functions Execution Status Change"],
+                "detail": { "status": ["SUCCEEDED", "FAILED", "TIMED_OUT"], "stateMachineArn": machines }
+            }),
+        ));
+    }
+    incoming.fed_by(t, &signal_rules);
     looks.fed_by(t, &[Rule::schedule("Look", "Looks whether a rate moved", "rate(1 minute)", None)]);
     findings.fed_by(
         t,

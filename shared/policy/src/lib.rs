@@ -144,6 +144,12 @@ impl Policy {
         self.data_sources.iter().find(|source| source.id == *id)
     }
 
+    /// Whether a limit of the policy cuts runs of a workflow.
+    #[must_use]
+    pub fn limits(&self, workflow: &str) -> bool {
+        self.timeouts.iter().any(|timeout| timeout.workflow.as_str() == workflow)
+    }
+
     /// The watched buckets, each once, in order.
     #[must_use]
     pub fn buckets(&self) -> Vec<&str> {
