@@ -32,10 +32,12 @@ const ASSEMBLE: FunctionCode =
     FunctionCode { name: "assemble-conversations", parameter: "AssembleConversationsCodeKey", output: "AssembleConversationsFunction" };
 const DETECT: FunctionCode = FunctionCode { name: "detect-changes", parameter: "DetectChangesCodeKey", output: "DetectChangesFunction" };
 const REFRESH: FunctionCode = FunctionCode { name: "refresh-topics", parameter: "RefreshTopicsCodeKey", output: "RefreshTopicsFunction" };
+const CAPTURE: FunctionCode =
+    FunctionCode { name: "capture-retrievals", parameter: "CaptureRetrievalsCodeKey", output: "CaptureRetrievalsFunction" };
 const ADJUST: FunctionCode = FunctionCode { name: "adjust-timeouts", parameter: "AdjustTimeoutsCodeKey", output: "AdjustTimeoutsFunction" };
 
 /// The functions of the stack.
-pub const FUNCTIONS: [FunctionCode; 9] = [TRACK, SYNC, RECORD, COUNT, READ, ASSEMBLE, DETECT, REFRESH, ADJUST];
+pub const FUNCTIONS: [FunctionCode; 10] = [TRACK, SYNC, RECORD, COUNT, READ, ASSEMBLE, DETECT, REFRESH, CAPTURE, ADJUST];
 
 /// Observations are kept this long: what findings, tests and evaluation cases are made of. Counts and findings stay longer.
 const OBSERVATION_DAYS: i32 = 30;
@@ -86,9 +88,14 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
 
     let signals =
         Table::new(t, TableSpec { name: "signals", stack: options.stack.clone(), keep: options.target.keeps_data(), indexes: Vec::new() });
-    let evidence = Bucket::new(t, "evidence", OBSERVATION_DAYS, options.target.keeps_data());
+    let evidence = Bucket::new(t, "evidence", Some(OBSERVATION_DAYS), options.target.keeps_data());
+    let cases =
+        Table::new(t, TableSpec { name: "cases", stack: options.stack.clone(), keep: options.target.keeps_data(), indexes: Vec::new() });
+    // What expires is taken out of a data set by whoever publishes it: a part is as old as the last change of its cases.
+    let datasets = Bucket::new(t, "datasets", None, options.target.keeps_data());
     if options.target.insists_on_tls() {
         evidence.insist_on_tls(t);
+        datasets.insist_on_tls(t);
     }
 
     let changes = Queue::new(t, &alarms, "changes", 1, 900);
@@ -100,6 +107,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     let conversations = Queue::new(t, &alarms, "conversations", 0, 1_800);
     let looks = Queue::new(t, &alarms, "looks", 0, 900);
     let findings = Queue::new(t, &alarms, "findings", 0, 900);
+    let captures = Queue::new(t, &alarms, "captures", 0, 900);
     let runs = Queue::new(t, &alarms, "runs", 5, 900);
     let buckets = policy.buckets();
     let patterns: Vec<_> = in_patterns(&buckets)
@@ -163,6 +171,22 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
         )],
     );
 
+    captures.fed_by(
+        t,
+        &[
+            Rule::on_bus(
+                "BatchesToCapture",
+                "Batches of signals that evaluation cases may come of",
+                &bus,
+                json!({
+                    "source": ["flywheel"],
+                    "detail-type": ["signal.batch"],
+                    "detail": { "detail": { "kinds": ["retrieval", "conversation"] } }
+                }),
+            ),
+            Rule::schedule("Publish", "Publishes data sets of evaluation cases", "rate(15 minutes)", Some(json!({ "trigger": "publish" }))),
+        ],
+    );
     runs.fed_by(
         t,
         &[
@@ -240,6 +264,23 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     refresh.env("FLYWHEEL_SIGNALS_TABLE", signals.name());
     refresh.env("FLYWHEEL_EVIDENCE_BUCKET", evidence.name());
 
+    let mut capture = Function::new(CAPTURE.name, CAPTURE.parameter, 512);
+    capture.consume(&captures, Batches { size: 5, at_once: Some(5) });
+    capture.allow(signals.items(&[ItemAction::Get, ItemAction::GetMany]));
+    capture.allow(evidence.get("observations"));
+    capture.allow(state.query());
+    capture.allow(cases.query());
+    capture.allow(cases.items(&[ItemAction::Get, ItemAction::Put, ItemAction::Update, ItemAction::Delete, ItemAction::WriteMany]));
+    capture.allow(datasets.get("cases"));
+    capture.allow(datasets.put("cases"));
+    capture.allow(datasets.delete("cases"));
+    capture.allow(datasets.list("cases"));
+    capture.env("FLYWHEEL_SIGNALS_TABLE", signals.name());
+    capture.env("FLYWHEEL_EVIDENCE_BUCKET", evidence.name());
+    capture.env("FLYWHEEL_STATE_TABLE", state.name());
+    capture.env("FLYWHEEL_CASES_TABLE", cases.name());
+    capture.env("FLYWHEEL_DATASETS_BUCKET", datasets.name());
+
     let mut adjust = Function::new(ADJUST.name, ADJUST.parameter, 256);
     adjust.consume(&runs, Batches { size: 10, at_once: Some(2) });
     adjust.allow(signals.query());
@@ -256,11 +297,11 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
         function.env("FLYWHEEL_STATE_TABLE", state.name());
         function.env("FLYWHEEL_WAKES_QUEUE_URL", wakes.url());
     }
-    for function in [&mut track, &mut sync, &mut count, &mut read, &mut detect, &mut refresh, &mut adjust] {
+    for function in [&mut track, &mut sync, &mut count, &mut read, &mut detect, &mut refresh, &mut capture, &mut adjust] {
         function.allow(bus.put_events());
         function.env("FLYWHEEL_BUS", bus.name());
     }
-    for function in [&mut track, &mut sync, &mut count, &mut read, &mut assemble, &mut detect, &mut refresh, &mut adjust] {
+    for function in [&mut track, &mut sync, &mut count, &mut read, &mut assemble, &mut detect, &mut refresh, &mut capture, &mut adjust] {
         function.allow(store.read());
         for (name, id) in store.ids() {
             function.env(format!("FLYWHEEL_POLICY_{}", name.to_uppercase()), id);
@@ -272,7 +313,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     record.allow(ledger.items(&[ItemAction::Put]));
     record.env("FLYWHEEL_LEDGER_TABLE", ledger.name());
 
-    let functions = [track, sync, record, count, read, assemble, detect, refresh, adjust];
+    let functions = [track, sync, record, count, read, assemble, detect, refresh, capture, adjust];
     for (mut function, code) in functions.into_iter().zip(FUNCTIONS) {
         for (name, value) in &options.environment {
             function.env(name, Exp::from(value.as_str()));
@@ -290,6 +331,9 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     t.output("LedgerTable", "Table of every event that passed over the bus", &ledger.name());
     t.output("SignalsTable", "Table of counts, histories and findings", &signals.name());
     t.output("EvidenceBucket", "Bucket of observations", &evidence.name());
+    t.output("CasesTable", "Table of evaluation cases", &cases.name());
+    t.output("DatasetsBucket", "Bucket of data sets of evaluation cases", &datasets.name());
+    t.output("CapturesQueueUrl", "Queue of batches to capture from", &captures.url());
     t.output("Bus", "Event bus", &bus.name());
     t.output("ChangesQueueUrl", "Queue of document changes", &changes.url());
     t.output("ChangesDeadLetterQueueUrl", "Document changes that were given up", &changes.dead_letters_url());

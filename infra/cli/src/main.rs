@@ -1,6 +1,7 @@
 //! `flywheel`: looks into a deployed Flywheel, and decides what people decide. Against an AWS account or the local AWS alike:
 //! the usual AWS environment says which.
 
+mod cases;
 mod output;
 mod site;
 
@@ -10,6 +11,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::cases::Cases;
 use crate::output::Output;
 use crate::site::Site;
 
@@ -32,6 +34,9 @@ struct Arguments {
 enum Command {
     /// The names and addresses of what is deployed
     Outputs,
+    /// Evaluation cases: questions that a knowledge base failed
+    #[command(subcommand)]
+    Cases(cases::Command),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -51,6 +56,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode> {
     let site = Site::connect(arguments.stack).await?;
     match arguments.command {
         Command::Outputs => outputs(&site.outputs, output)?,
+        Command::Cases(command) => Cases::new(&site, output)?.run(command).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use crate::shortened;
 use crate::signals::read_signal;
+use crate::{explained, shortened};
 
 /// The fields that tell what an object is. All are optional, so that any object can be looked at.
 #[derive(Deserialize)]
@@ -103,10 +103,16 @@ impl Envelope<'_> {
             "SUCCEEDED" => RunStatus::Succeeded,
             "FAILED" => RunStatus::Failed,
             "TIMED_OUT" => RunStatus::TimedOut,
-            other => return Err(format!("detail.status is {:?}; expected SUCCEEDED, FAILED or TIMED_OUT: check the rule's event pattern", shortened(other))),
+            other => {
+                return Err(format!(
+                    "detail.status is {:?}; expected SUCCEEDED, FAILED or TIMED_OUT: check the rule's event pattern",
+                    shortened(other)
+                ));
+            }
         };
         let stopped = change.stop_date.ok_or("detail.stopDate is missing; expected the time at which the execution ended")?;
-        let at = Timestamp::from_millisecond(stopped).map_err(|_| format!("detail.stopDate is {stopped}; expected milliseconds since 1970"))?;
+        let at =
+            Timestamp::from_millisecond(stopped).map_err(|_| format!("detail.stopDate is {stopped}; expected milliseconds since 1970"))?;
         let name = change.state_machine_arn.rsplit(':').next().unwrap_or_default();
         let run = WorkflowRun {
             workflow: Key::try_from(name).map_err(|error| format!("detail.stateMachineArn: {error}"))?,
@@ -139,7 +145,7 @@ impl Envelope<'_> {
         let change: AlarmChange = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
             let wrong = error.inner().to_string();
             let wrong = wrong.split(" at line ").next().unwrap_or_default();
-            format!("{name}.{}: {}; see events/eventbridge for what CloudWatch sends", error.path(), shortened(wrong))
+            format!("{name}.{}: {}; see events/eventbridge for what CloudWatch sends", error.path(), explained(wrong))
         })?;
         // The state's own time is exact to the millisecond, the event's to the second.
         let (field, time) = match change.state.timestamp {

@@ -145,7 +145,8 @@ mod tests {
         let line = "2026-11-25T12:00:30.030Z 4f1c0d2e-1 Task timed out after 30.03 seconds\n";
         let cut = vec![("4f1c0d2e-1".to_owned(), RunStatus::TimedOut, Some(30.03), Some(30.0))];
         assert_eq!(told(&[line]), cut);
-        let report = "REPORT RequestId: 4f1c0d2e-1\tDuration: 30030.00 ms\tBilled Duration: 30000 ms\tMemory Size: 128 MB\tMax Memory Used: 40 MB\t";
+        let report =
+            "REPORT RequestId: 4f1c0d2e-1\tDuration: 30030.00 ms\tBilled Duration: 30000 ms\tMemory Size: 128 MB\tMax Memory Used: 40 MB\t";
         assert_eq!(told(&[report, line]), cut);
         assert_eq!(told(&[line, report]), cut);
         assert_eq!(told(&[&format!("{report}Status: timeout")]), cut);

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Action, AskedAgain, DocumentChange, DocumentOutcome, Finding, FindingHold, Hold, Id, Outcome, Receipt, Refresh, RefreshHold, Refreshed,
-    SignalBatch, TimeoutChange, TimeoutHold, TimeoutOutcome, TimeoutReceipt,
+    Action, AskedAgain, CaptureHold, Captured, DocumentChange, DocumentOutcome, Finding, FindingHold, Hold, Id, Outcome, Receipt, Refresh,
+    RefreshHold, Refreshed, SignalBatch, TimeoutChange, TimeoutHold, TimeoutOutcome, TimeoutReceipt,
 };
 
 /// Anything that happened, as it travels over the bus and stays in the ledger.
@@ -69,6 +69,8 @@ impl Event {
             Body::TimeoutHeld(_) => "decision.timeout-hold",
             Body::TimeoutAnswered(_) => "receipt.timeout",
             Body::TimeoutVerified(_) => "outcome.timeout",
+            Body::CaseCaptured(_) => "case.captured",
+            Body::CaptureHeld(_) => "decision.capture-hold",
         }
     }
 }
@@ -161,6 +163,12 @@ pub enum Body {
     /// Outcome: what a changed limit brought.
     #[serde(rename = "outcome.timeout")]
     TimeoutVerified(TimeoutOutcome),
+    /// Evaluation case: a retrieval was captured.
+    #[serde(rename = "case.captured")]
+    CaseCaptured(Captured),
+    /// Decision: retrievals are not captured, because.
+    #[serde(rename = "decision.capture-hold")]
+    CaptureHeld(CaptureHold),
 }
 
 /// Input that was refused.

@@ -41,6 +41,8 @@ const ANNOUNCING: &[&str] = &[
     "passcode",
     "passwd",
     "senha",
+    "corner",
+    "intersection",
 ];
 
 /// For each first letter, which lengths the words above have that begin with it.
@@ -70,6 +72,7 @@ pub(crate) fn spans(text: Text<'_>) -> Vec<Span> {
             at = if class == SIGN { sign(text, at, byte, &mut found) } else { at + width(byte) };
             continue;
         }
+        at = text.past_escape(at);
         let start = at;
         let mut classes = 0;
         while let Some(&byte) = bytes.get(at) {
@@ -143,8 +146,10 @@ fn announcing(text: Text<'_>, word: &Range<usize>, found: &mut Vec<Span>) -> usi
     if !ANNOUNCING.contains(&lower.text()) {
         return push(found, secret::token(text, word), Kind::Secret).unwrap_or(word.end);
     }
+    let corner = || matches!(lower.text(), "corner" | "intersection").then(|| address::corner(text, word)).flatten();
     push(found, secret::bearer(text, word).or_else(|| secret::said(text, word)), Kind::Secret)
         .or_else(|| push(found, name::after(text, word), Kind::PersonName))
+        .or_else(|| push(found, corner(), Kind::Address))
         .unwrap_or(word.end)
 }
 

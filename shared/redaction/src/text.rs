@@ -64,9 +64,18 @@ impl<'a> Text<'a> {
         self.slice(at..self.text.len()).chars().next()
     }
 
+    /// Where a word begins whose first letter is one of an escape: in JSON inside of a text, `\n` stands before it.
+    pub(crate) fn past_escape(self, start: usize) -> usize {
+        let is_escape = start > 0 && self.byte(start - 1) == b'\\' && matches!(self.byte(start), b'n' | b'r' | b't');
+        if is_escape && self.after(start + 1).is_some_and(is_word) { start + 1 } else { start }
+    }
+
     /// Whether a number may begin here: not in the middle of a word, a code, a price or a longer number.
     pub(crate) fn opens(self, at: usize) -> bool {
         let Some(before) = self.before(at) else { return true };
+        if before.is_ascii_lowercase() && self.past_escape(at - 1) == at {
+            return true;
+        }
         let further = || self.before(at - before.len_utf8());
         match before {
             '_' | '$' | '€' | '£' | '¥' | '@' | '\\' => false,
@@ -103,7 +112,7 @@ impl<'a> Text<'a> {
             while let Some((place, character)) = characters.next_if(|(_, character)| is_word(*character)) {
                 end = at + place + character.len_utf8();
             }
-            Some(start..end)
+            Some(self.past_escape(start)..end)
         })
     }
 
@@ -121,7 +130,7 @@ impl<'a> Text<'a> {
             while let Some((place, _)) = characters.next_if(|(_, character)| is_word(*character)) {
                 first = start + place;
             }
-            Some(first..end)
+            Some(self.past_escape(first)..end)
         })
     }
 

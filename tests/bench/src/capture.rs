@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
+use crate::duplicates::{self, NearDuplicates};
 use crate::report::{Facts, write};
 use crate::unsure::{self, Unsure};
 
@@ -14,6 +15,8 @@ pub(crate) struct Settings {
     /// A folder of labelled collections; without it, what needs them is left out
     #[arg(long, env = "FLYWHEEL_DATASETS")]
     datasets: Option<PathBuf>,
+    #[command(flatten)]
+    duplicates: duplicates::Settings,
 }
 
 #[derive(Serialize)]
@@ -21,6 +24,7 @@ struct Report {
     facts: Facts,
     #[serde(flatten)]
     unsure: Option<Unsure>,
+    near_duplicates: NearDuplicates,
 }
 
 /// Measures, prints tables and writes the report.
@@ -29,5 +33,6 @@ pub(crate) fn run(settings: &Settings, out: &Path) -> anyhow::Result<()> {
     if unsure.is_none() {
         println!("Unsure retrievals and answers are not measured: FLYWHEEL_DATASETS names no folder of labelled collections");
     }
-    write(out, &Report { facts: Facts::now(), unsure })
+    let near_duplicates = duplicates::measure(&settings.duplicates, settings.datasets.as_deref())?;
+    write(out, &Report { facts: Facts::now(), unsure, near_duplicates })
 }

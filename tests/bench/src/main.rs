@@ -7,6 +7,7 @@ mod bound;
 mod capture;
 mod cold_start;
 mod detection;
+mod duplicates;
 mod http;
 mod intake;
 mod job_per_object;
