@@ -327,4 +327,16 @@ fn the_example_policy_is_valid_and_shows_the_defaults() {
     // It names each weight.
     let capture = CapturePolicy { weights: CaptureReason::ALL.map(|reason| (reason, 1.0)).into(), ..defaults.capture };
     assert_eq!(example.capture, capture);
+    let text = r#"mode = "act"
+[[unseen_source]]
+knowledge_base = "KBHANDBOOK"
+data_source = "DSHANDBOOK"
+[[timeout]]
+workflow = "trip-planner"
+target = { parameter = "/trip-planner/limits", field = "limit_seconds" }
+ceiling_seconds = 120
+above = [{ name = "API Gateway HTTP API", seconds = 30 }]
+exploration = {}
+"#;
+    assert_eq!(example.timeouts, Policy::parse(text).expect("valid").timeouts);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use flywheel_engine::timeouts::{Day, Decision, Next, Present, Runs, State, decide, made, next};
+use flywheel_engine::timeouts::{Day, Decision, Next, Present, Runs, State, decide, made, next, taken_back};
 use flywheel_model::{
     Body, Event, Limit, RunStatus, Setting, SettingChange, TimeoutAnswer, TimeoutChange, TimeoutHoldReason, TimeoutPurpose, TimeoutVerdict,
     WorkflowRun,
@@ -293,29 +293,36 @@ impl World {
     }
 
     fn look(&mut self) {
-        let timeout = self.timeout();
         for _ in 0..3 {
-            match next(&self.policy, &timeout, &self.days, &at(self.present), &self.state, self.now) {
-                Next::Nothing => return,
-                Next::Tell(events, state) => {
-                    self.events.extend(events);
-                    self.state = State { revision: self.state.revision + 1, ..*state };
-                }
-                Next::Make(events, state) => {
-                    self.events.extend(events);
-                    self.state = *state;
-                    let change = &self.state.under_way.as_ref().expect("a change under way").change;
-                    for change in &change.changes {
-                        assert!((change.from.seconds - self.present).abs() < 1e-9, "the present value is expected");
-                        if change.to.seconds != self.present {
-                            self.moves.push((self.now, self.present, change.to.seconds));
-                        }
-                        self.present = change.to.seconds;
+            let next = next(&self.policy, &self.timeout(), &self.days, &at(self.present), &self.state, self.now);
+            if next == Next::Nothing {
+                return;
+            }
+            self.follow(next);
+        }
+    }
+
+    fn follow(&mut self, next: Next) {
+        match next {
+            Next::Nothing => {}
+            Next::Tell(events, state) => {
+                self.events.extend(events);
+                self.state = State { revision: self.state.revision + 1, ..*state };
+            }
+            Next::Make(events, state) => {
+                self.events.extend(events);
+                self.state = *state;
+                let change = &self.state.under_way.as_ref().expect("a change under way").change;
+                for change in &change.changes {
+                    assert!((change.from.seconds - self.present).abs() < 1e-9, "the present value is expected");
+                    if change.to.seconds != self.present {
+                        self.moves.push((self.now, self.present, change.to.seconds));
                     }
-                    let (receipt, state) = made(&timeout, &self.state, TimeoutAnswer::Made, self.now).expect("a receipt");
-                    self.events.push(receipt);
-                    self.state = State { revision: self.state.revision + 1, ..state };
+                    self.present = change.to.seconds;
                 }
+                let (receipt, state) = made(&self.timeout(), &self.state, TimeoutAnswer::Made, self.now).expect("a receipt");
+                self.events.push(receipt);
+                self.state = State { revision: self.state.revision + 1, ..state };
             }
         }
     }
@@ -372,6 +379,28 @@ fn a_change_that_does_not_is_taken_back_and_not_tried_again_soon() {
         world.look();
     }
     assert_eq!(world.moves.len(), 2, "{:?}", world.moves);
+}
+
+#[test]
+fn a_person_takes_a_change_back_even_after_it_was_verified() {
+    let mut world = World::new(policy(""));
+    let mut random = fastrand::Rng::with_seed(9);
+    let take_back = |world: &World| taken_back(&world.timeout(), &world.days, &world.state, "jo", world.now);
+    assert_eq!(take_back(&world), None);
+    for _ in 0..3 {
+        world.add(&SLOW.runs(&mut random, world.present, 1_000, 0.5));
+        world.look();
+        world.now += SignedDuration::from_hours(24);
+    }
+    assert_eq!((world.present, world.verdicts()), (45.0, vec![TimeoutVerdict::Kept]));
+    let next = take_back(&world).expect("a raise to take back");
+    world.follow(next);
+    assert_eq!((world.present, world.purposes().last()), (30.0, Some(&TimeoutPurpose::Undo)));
+    assert_eq!(take_back(&world), None);
+    world.add(&SLOW.runs(&mut random, 30.0, 1_000, 0.5));
+    world.now += SignedDuration::from_hours(48);
+    world.look();
+    assert_eq!(world.present, 30.0, "it is not tried again soon");
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod launch;
 mod policy;
 mod summary;
 mod tables;
+mod timeouts;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,9 @@ use documents::{Document, Documents, SOURCES};
 use summary::Summary;
 
 const BUCKET: &str = "flywheel-demo-documents";
+
+/// The picture of the slow workflow's runs.
+const CURVE: &str = "timeouts.svg";
 
 /// Uploads under way at once.
 const BURST: usize = 16;
@@ -59,7 +63,7 @@ pub async fn run(options: &Options, terminal: &mut Terminal) -> Result<bool> {
     terminal.title("Flywheel: documents change, knowledge bases follow");
     let mut demo = Demo::set_up(options, documents, terminal).await?;
     demo.summary.seconds_to_start = started.elapsed().as_secs_f64();
-    let result = demo.play(terminal).await;
+    let result = demo.play(options, terminal).await;
     demo.summary.seconds = started.elapsed().as_secs_f64();
     demo.aws.stop();
     result?;
@@ -114,6 +118,7 @@ impl Demo {
         }
 
         aws.create_bucket(launch::BUCKET).await?;
+        timeouts::create(&aws).await?;
         let launch = launch::create(&aws)?;
         let step = Instant::now();
         let read: Vec<(DataSourceId, &str)> = sources.iter().cloned().zip(documents.prefixes.iter().map(String::as_str)).collect();
@@ -135,7 +140,7 @@ impl Demo {
         Ok(Self { aws, documents, sources, launch, deployed, audit, asker, summary: Summary::default() })
     }
 
-    async fn play(&mut self, terminal: &mut Terminal) -> Result<()> {
+    async fn play(&mut self, options: &Options, terminal: &mut Terminal) -> Result<()> {
         let asked = self.documents.to_ask_about().cloned();
         if let Some(document) = &asked {
             self.ask(document, false, terminal).await?;
@@ -157,6 +162,10 @@ impl Demo {
         self.count(&snapshot, terminal).await?;
         let day = launch::Day::new(&self.aws, &self.asker, self.launch.clone(), &self.deployed);
         self.summary.launch = day.play(terminal).await?;
+        let (timeouts, picture) = timeouts::Day::new(&self.aws, &self.deployed).play(terminal).await?;
+        self.summary.timeouts = timeouts;
+        let file = options.output.join(CURVE);
+        std::fs::write(&file, picture).with_context(|| format!("cannot write {}", file.display()))?;
         Ok(())
     }
 
@@ -356,6 +365,14 @@ fn report(summary: &Summary, options: &Options, terminal: &mut Terminal) {
         ("signals sent / counted", format!("{} / {}", summary.launch.signals_sent, summary.launch.signals_counted)),
         ("findings opened / closed", format!("{} / {}", summary.launch.findings_opened, summary.launch.findings_closed)),
         ("failed questions that find something", format!("{} of {}", summary.launch.found_after, summary.launch.questions_asked_again)),
+        (
+            "limit of the slow / stuck workflow",
+            format!("{} s → {} s / {} s", summary.timeouts.limit_before, summary.timeouts.limit_after, summary.timeouts.limit_of_stuck),
+        ),
+        (
+            "timeouts of the slow workflow",
+            format!("{:.1}% → {:.1}%", 100.0 * summary.timeouts.timeouts_before, 100.0 * summary.timeouts.timeouts_after),
+        ),
         ("burst to consistency", format!("{:.1} s", summary.seconds_to_consistency)),
         ("in all", format!("{:.1} s", summary.seconds)),
     ]);
@@ -369,6 +386,7 @@ fn report(summary: &Summary, options: &Options, terminal: &mut Terminal) {
     terminal.title("Next");
     terminal.line(&format!("  {}  these numbers", shown(&options.output.join("summary.json"))));
     terminal.line(&format!("  {}  what Flywheel watched, and how far it might go", shown(&options.output.join("policy.toml"))));
+    terminal.line(&format!("  {}  when the slow workflow's runs end, with the old and the new limit", shown(&options.output.join(CURVE))));
     terminal.line("  make demo DOCS=path/to/your/documents   the same with your own");
     terminal.line("  make local                              the local AWS with the stack, to try things by hand");
     terminal.line("  make watch                              the functions, rebuilt as you edit them");

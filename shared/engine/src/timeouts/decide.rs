@@ -162,7 +162,7 @@ impl Deciding<'_> {
         let cut = curve.running_after(limit);
         let ceiling = f64::from(policy.ceiling_seconds);
         let told = format!("{} {} of them go on at the limit of {limit} s and are cut.", self.told_runs(), percent(cut.estimate));
-        if cut.estimate < policy.share {
+        if !reaches(cut.estimate, policy.share) {
             return self.generous(cut).unwrap_or_else(|| {
                 self.hold(
                     TimeoutHoldReason::Suits,
@@ -175,7 +175,7 @@ impl Deciding<'_> {
         // What goes on where the last run was lost sight of might still complete below the ceiling.
         let horizon = curve.horizon();
         let unknown = if horizon < ceiling { curve.running_after(horizon).estimate } else { 0.0 };
-        if followed < FOLLOWED || (rescuable.estimate < policy.share && rescuable.estimate + unknown >= policy.share) {
+        if followed < FOLLOWED || (!reaches(rescuable.estimate, policy.share) && reaches(rescuable.estimate + unknown, policy.share)) {
             let beyond = if followed < FOLLOWED {
                 format!(
                     "Of only {followed:.0} it is known how they went on after it, so the data cannot say what a longer limit would bring."
@@ -190,7 +190,7 @@ impl Deciding<'_> {
             percent(rescuable.estimate),
             self.bounds(rescuable)
         );
-        if rescuable.estimate < policy.share {
+        if !reaches(rescuable.estimate, policy.share) {
             let plateau = curve.plateau().map_or_else(String::new, |step| {
                 format!(
                     " {} are still going on after the last completion at {:.0} s: they are stuck, and waiting longer does not help them.",
@@ -447,6 +447,11 @@ impl Deciding<'_> {
 /// The same changes the other way round, the last one first.
 pub(super) fn undo(changes: &[SettingChange]) -> Vec<SettingChange> {
     changes.iter().rev().map(|change| SettingChange { setting: change.setting.clone(), from: change.to, to: change.from }).collect()
+}
+
+/// Whether a share is as large as another: a product of many factors may lack a last digit.
+fn reaches(share: f64, of: f64) -> bool {
+    share >= of - 1e-9
 }
 
 /// The share of the others, as surely known.

@@ -147,6 +147,11 @@ pub fn made(timeout: &TimeoutPolicy, state: &State, answer: TimeoutAnswer, now: 
     let watched = matches!(purpose, TimeoutPurpose::Raise | TimeoutPurpose::Explore);
     state.under_way = (done && watched).then(|| UnderWay { made: true, ..under_way.clone() });
     match purpose {
+        TimeoutPurpose::Raise if done => state.reversible.clone_from(&state.under_way),
+        TimeoutPurpose::Undo if done => state.reversible = None,
+        _ => {}
+    }
+    match purpose {
         TimeoutPurpose::Explore => state.explorations += u32::from(done),
         TimeoutPurpose::EndExploration => state.explored_at = Some(now),
         _ => {
@@ -225,13 +230,13 @@ fn watch(
     Some(begin(timeout, days, &state, reversed(&under_way.change, explanation), vec![outcome], now))
 }
 
-/// Takes back the change under way because a person asks for it.
+/// Takes back the last raise because a person asks for it; nothing if there is none, or another change is being made.
 #[must_use]
 pub fn taken_back(timeout: &TimeoutPolicy, days: &BTreeMap<Day, Runs>, state: &State, who: &str, now: Timestamp) -> Option<Next> {
-    let under_way = state.under_way.as_ref().filter(|under_way| under_way.made)?;
+    let raised = state.reversible.as_ref().filter(|_| state.under_way.as_ref().is_none_or(|under_way| under_way.made))?;
     let cooldown = SignedDuration::from_secs(i64::from(timeout.cooldown_seconds));
     let state = State { under_way: None, not_before: now.checked_add(cooldown * RETRY_COOLDOWNS).ok(), ..state.clone() };
-    let change = reversed(&under_way.change, format!("{who} took the change back."));
+    let change = reversed(&raised.change, format!("{who} took the change back."));
     Some(begin(timeout, days, &state, change, Vec::new(), now))
 }
 

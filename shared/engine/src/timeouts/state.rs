@@ -18,6 +18,9 @@ pub struct State {
     /// The change that is being made or watched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub under_way: Option<UnderWay>,
+    /// The last raise, for as long as it can be taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reversible: Option<UnderWay>,
     /// When the limit was last changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_change_at: Option<Timestamp>,
