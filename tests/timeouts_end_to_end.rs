@@ -172,6 +172,10 @@ async fn the_deployed_stack_moves_limits_to_where_runs_complete() {
     for workflow in ["trip", "report", "worker", "stuck"] {
         within(soon, &format!("the runs of {workflow}"), || async { site.taken_in(workflow).await == RUNS as u64 }).await;
     }
+    // A function's own log tells of runs too.
+    let line = "REPORT RequestId: 4f1c0d2e-1\tDuration: 812.00 ms\tBilled Duration: 813 ms\tMemory Size: 128 MB\tMax Memory Used: 40 MB\t";
+    deployed::deliver_logs(&site.aws, &site.outputs["ReadLogsFunction"], "/aws/lambda/worker", &[line.to_owned()]).await;
+    within(soon, "the run of a function's log", || async { site.taken_in("worker").await == RUNS as u64 + 1 }).await;
     site.send("RunsQueueUrl", json!({ "trigger": "review" }).to_string()).await;
     let made = |events: Vec<Event>| {
         let made = |event: &&Event| matches!(&event.body, Body::TimeoutAnswered(receipt) if receipt.answer == TimeoutAnswer::Made);

@@ -20,6 +20,9 @@ const VERDICT_RUNS: u64 = 100;
 const VERDICT_COOLDOWNS: i32 = 4;
 /// Cooldowns before anything is tried again after a change that was taken back.
 const RETRY_COOLDOWNS: i32 = 7;
+/// The timeouts must fall by this share of what was predicted at least. A prediction that was a little too good, since it was
+/// acted upon when it was good enough, is no reason to undo what helps.
+const FALL: f64 = 0.5;
 /// Runs may take this much more than was predicted, as a share of it, before that is a failure of its own.
 const COSTLIER: f64 = 0.25;
 
@@ -280,8 +283,9 @@ fn judge(since: &Under, prediction: &TimeoutPrediction, set: Limit) -> (TimeoutV
         mean_seconds(since),
         prediction.mean_seconds
     );
-    if share.lower(prediction.confidence) > prediction.timeouts[2] {
-        return (TimeoutVerdict::Undone, format!("{told} The timeouts did not fall as they should: the change is taken back."));
+    let predicted_fall = prediction.timeouts_now - prediction.timeouts[1];
+    if share.lower(prediction.confidence) > prediction.timeouts_now - FALL * predicted_fall {
+        return (TimeoutVerdict::Undone, format!("{told} They fell by less than half of that: the change is taken back."));
     }
     if mean_seconds(since) > prediction.mean_seconds * (1.0 + COSTLIER) {
         return (TimeoutVerdict::Undone, format!("{told} The runs take more than they should: the change is taken back."));

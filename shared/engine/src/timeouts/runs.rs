@@ -111,13 +111,16 @@ impl Runs {
         let seconds = run.seconds.map(usable).transpose()?;
         let cut_until = limit.map(|limit| limit * (1.0 + CUT_WITHIN) + CUT_WITHIN_SECONDS);
         let beyond = |seconds: f64| cut_until.is_some_and(|until| seconds > until);
+        // A trace that tells of no error tells the end of the run, and not that of the wait for it.
+        let went_on =
+            |seconds: f64| beyond(seconds) || (run.trace.is_some() && run.error.is_none() && limit.is_some_and(|limit| seconds > limit));
         match (run.status, seconds, limit) {
             (RunStatus::TimedOut, None, None) | (RunStatus::Succeeded | RunStatus::Failed, None, _) => return Err(Unusable::NoTime),
             (RunStatus::Succeeded | RunStatus::Failed, Some(seconds), _) if beyond(seconds) => return Err(Unusable::AfterLimit),
             (RunStatus::Succeeded, Some(seconds), _) => self.times.completed(seconds, 1),
             (RunStatus::Failed, Some(seconds), _) => self.times.failed(seconds, 1),
             // Its caller gave up and it went on to its true end, which was one by itself if it names an error.
-            (RunStatus::TimedOut, Some(seconds), Some(limit)) if beyond(seconds) => {
+            (RunStatus::TimedOut, Some(seconds), Some(limit)) if went_on(seconds) => {
                 self.followed.insert(Bin::of(limit));
                 if run.error.as_deref().is_some_and(|error| !tells_of_a_limit(error)) {
                     self.times.failed(seconds, 1)
@@ -301,6 +304,20 @@ mod tests {
         let counts: Vec<_> = runs.times(runs.followed()).bins().map(|(_, counts)| (counts.completed, counts.failed)).collect();
         assert_eq!(counts, [(1, 0), (1, 0), (0, 1)]);
         assert_eq!(runs.under(30.0).timed_out, 3);
+    }
+
+    #[test]
+    fn a_trace_tells_the_end_also_right_after_the_limit() {
+        let traced = |error: Option<&str>| WorkflowRun {
+            trace: Some("t".try_into().expect("a key")),
+            error: error.map(str::to_owned),
+            ..run(RunStatus::TimedOut, Some(30.2), Some(30.0))
+        };
+        let completed = |run| {
+            let runs = of(&[run]);
+            runs.times(runs.followed()).bins().map(|(_, counts)| counts.completed).sum::<u64>()
+        };
+        assert_eq!((completed(traced(None)), completed(traced(Some("timeout")))), (1, 0));
     }
 
     #[test]
