@@ -106,7 +106,7 @@ audit: $(AUDIT)/ready ## Licences, sources, banned crates and known vulnerabilit
 .PHONY: interop
 interop: ## Check the exports of cases with promptfoo and Ragas (installs 1.3 GB once; says what it skips)
 	@for tool in promptfoo ragas; do \
-		$(MAKE) --no-print-directory "$(INTEROP)/$$tool/ready" || echo "$$tool: NOT checked, it cannot be installed here"; \
+		$(MAKE) --no-print-directory --silent "$(INTEROP)/$$tool/ready" || echo "$$tool: NOT checked, it cannot be installed here"; \
 	done
 	FLYWHEEL_INTEROP="$(INTEROP)" $(CARGO) test --workspace --locked --test interop -- --nocapture
 

@@ -223,7 +223,13 @@ fn each_reason_captures_and_says_so() {
         (json!({ "evaluations": [{ "name": "faithfulness", "score": 0.1 }] }), Some(CaptureReason::LowEvaluation)),
         (json!({ "feedback": { "rating": "negative" } }), Some(CaptureReason::NegativeFeedback)),
         (json!({ "succeeded": false }), Some(CaptureReason::Failed)),
-        (json!({ "answer": "At 90 degrees." }), None),
+        (
+            json!({ "answer": "Bring the kettle to 90 degrees, wait two minutes, then pour slowly over the leaves.", "passages": [
+            { "text": "Our delivery partners bring every order within three working days; returns are free for thirty days.", "score": 1.0 }
+        ] }),
+            Some(CaptureReason::Ungrounded),
+        ),
+        (json!({ "answer": "Pour at 90 degrees.", "passages": [{ "text": "Green tea: pour at 90 degrees.", "score": 1.0 }] }), None),
     ] {
         let (memory, ledger, _) = capture(&[vec![retrieval(more.clone())]]);
         let cases = cases_of(&memory.borrow(), "KBPRODUCTS");

@@ -188,12 +188,22 @@ pub enum CaptureReason {
     NegativeFeedback,
     /// The user asked the same thing again in other words.
     AskedAgain,
+    /// The answer's words, names and numbers stand in none of the passages.
+    Ungrounded,
 }
 
 impl CaptureReason {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Failed, Self::NoResults, Self::LowScores, Self::NoAnswer, Self::LowEvaluation, Self::NegativeFeedback, Self::AskedAgain];
+    pub const ALL: [Self; 8] = [
+        Self::Failed,
+        Self::NoResults,
+        Self::LowScores,
+        Self::NoAnswer,
+        Self::LowEvaluation,
+        Self::NegativeFeedback,
+        Self::AskedAgain,
+        Self::Ungrounded,
+    ];
 
     /// Its name, as in JSON and in the policy.
     #[must_use]
@@ -206,6 +216,7 @@ impl CaptureReason {
             Self::LowEvaluation => "low_evaluation",
             Self::NegativeFeedback => "negative_feedback",
             Self::AskedAgain => "asked_again",
+            Self::Ungrounded => "ungrounded",
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod ask;
 mod audit;
+mod cases;
 mod documents;
 mod launch;
 mod policy;
@@ -63,7 +64,7 @@ pub async fn run(options: &Options, terminal: &mut Terminal) -> Result<bool> {
     terminal.title("Flywheel: documents change, knowledge bases follow");
     let mut demo = Demo::set_up(options, documents, terminal).await?;
     demo.summary.seconds_to_start = started.elapsed().as_secs_f64();
-    let result = demo.play(options, terminal).await;
+    let result = demo.play(terminal).await;
     demo.summary.seconds = started.elapsed().as_secs_f64();
     demo.aws.stop();
     result?;
@@ -80,6 +81,7 @@ struct Demo {
     deployed: Deployed,
     audit: Audit,
     asker: Asker,
+    output: PathBuf,
     summary: Summary,
 }
 
@@ -137,10 +139,11 @@ impl Demo {
         ));
         let audit = Audit::new(&aws, &deployed, BUCKET, sources.to_vec())?;
         let asker = Asker::new(&aws);
-        Ok(Self { aws, documents, sources, launch, deployed, audit, asker, summary: Summary::default() })
+        let output = options.output.clone();
+        Ok(Self { aws, documents, sources, launch, deployed, audit, asker, output, summary: Summary::default() })
     }
 
-    async fn play(&mut self, options: &Options, terminal: &mut Terminal) -> Result<()> {
+    async fn play(&mut self, terminal: &mut Terminal) -> Result<()> {
         let asked = self.documents.to_ask_about().cloned();
         if let Some(document) = &asked {
             self.ask(document, false, terminal).await?;
@@ -161,10 +164,10 @@ impl Demo {
         let snapshot = if snapshot.settled() { self.change(asked.as_ref(), snapshot, terminal).await? } else { snapshot };
         self.count(&snapshot, terminal).await?;
         let day = launch::Day::new(&self.aws, &self.asker, self.launch.clone(), &self.deployed);
-        self.summary.launch = day.play(terminal).await?;
+        self.summary.launch = day.play(&self.output, terminal).await?;
         let (timeouts, picture) = timeouts::Day::new(&self.aws, &self.deployed).play(terminal).await?;
         self.summary.timeouts = timeouts;
-        let file = options.output.join(CURVE);
+        let file = self.output.join(CURVE);
         std::fs::write(&file, picture).with_context(|| format!("cannot write {}", file.display()))?;
         Ok(())
     }
@@ -365,6 +368,8 @@ fn report(summary: &Summary, options: &Options, terminal: &mut Terminal) {
         ("signals sent / counted", format!("{} / {}", summary.launch.signals_sent, summary.launch.signals_counted)),
         ("findings opened / closed", format!("{} / {}", summary.launch.findings_opened, summary.launch.findings_closed)),
         ("failed questions that find something", format!("{} of {}", summary.launch.found_after, summary.launch.questions_asked_again)),
+        ("failed retrievals captured", format!("{} of {}", summary.launch.cases.captured, summary.launch.cases.failed_retrievals)),
+        ("evaluation cases / confirmed", format!("{} / {}", summary.launch.cases.cases, summary.launch.cases.confirmed)),
         (
             "limit of the slow / stuck workflow",
             format!("{} s → {} s / {} s", summary.timeouts.limit_before, summary.timeouts.limit_after, summary.timeouts.limit_of_stuck),
@@ -386,6 +391,7 @@ fn report(summary: &Summary, options: &Options, terminal: &mut Terminal) {
     terminal.title("Next");
     terminal.line(&format!("  {}  these numbers", shown(&options.output.join("summary.json"))));
     terminal.line(&format!("  {}  what Flywheel watched, and how far it might go", shown(&options.output.join("policy.toml"))));
+    terminal.line(&format!("  {}  the day's evaluation cases", shown(&options.output.join("cases"))));
     terminal.line(&format!("  {}  when the slow workflow's runs end, with the old and the new limit", shown(&options.output.join(CURVE))));
     terminal.line("  make demo DOCS=path/to/your/documents   the same with your own");
     terminal.line("  make local                              the local AWS with the stack, to try things by hand");

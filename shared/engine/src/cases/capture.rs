@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use flywheel_calibration::{Calibration, Features, Verdict};
+use flywheel_calibration::{Calibration, Features, UNGROUNDED, Verdict, groundedness};
 use flywheel_model::{
     CaptureReason, Captured, Case, CaseReason, Conversation, Event, Exchange, Fact, Failure, FailureReason, Hour, Id, Key, Observation,
     Passage, Reference, ReferenceOrigin, Retrieval, Role,
@@ -97,7 +97,6 @@ pub struct Sighting {
     /// The question's id: the same for the same words.
     pub question: Id,
     /// The retrieval, with all reasons that it has by now.
-    #[serde(flatten)]
     pub inquiry: Inquiry,
     /// How many signals of its conversation it was judged with: of two judgements, the one with more is the later.
     pub judged_with: usize,
@@ -198,6 +197,7 @@ impl Inquiry {
         let mut reasons: Vec<CaseReason> =
             observation.failures.iter().filter_map(|failure| reason_of(failure, retrieval, policy)).collect();
         reasons.extend(low_scores(&scored.features, known, &policy.capture));
+        reasons.extend(ungrounded(retrieval));
         let feedback = retrieval.feedback.as_ref();
         Some(Self {
             signal: observation.signal.identity(),
@@ -325,6 +325,15 @@ fn low_scores(features: &Features, known: &Calibration, policy: &CapturePolicy) 
     }
     let strength = AT_LEAST + (1.0 - AT_LEAST) * (1.0 - surer / policy.lowest_share);
     Some(CaseReason { reason: CaptureReason::LowScores, strength: rounded(strength), detail: cut(&unsure.to_string(), DETAIL) })
+}
+
+/// That the answer does not stand on what was found: from a half at the limit to 1 where none of its words does.
+fn ungrounded(retrieval: &Retrieval) -> Option<CaseReason> {
+    let passages: Vec<&str> = retrieval.passages.iter().flatten().filter_map(|passage| passage.text.as_deref()).collect();
+    let grounded = groundedness(retrieval.answer.as_deref()?, passages).filter(|grounded| *grounded < UNGROUNDED)?;
+    let strength = AT_LEAST + (1.0 - AT_LEAST) * (1.0 - grounded / UNGROUNDED);
+    let detail = format!("{:.0}% of the answer's words stand in what was found", 100.0 * grounded);
+    Some(CaseReason { reason: CaptureReason::Ungrounded, strength: rounded(strength), detail })
 }
 
 /// Each kind of reason once, with its strongest evidence; the strongest first.
