@@ -7,7 +7,7 @@ use adjust_timeouts::{Known, Report, World};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Subcommand;
 use flywheel_adapters::{AwsSettings, EventBridgeBus, S3Observations, SignalTable, TimeoutTable};
-use flywheel_engine::timeouts::{Decision, Next, Runs, decide, taken_back};
+use flywheel_engine::timeouts::{Decision, Next, Runs, Told, decide, taken_back};
 use flywheel_model::{TimeoutChange, TimeoutPurpose};
 use flywheel_policy::{Policy, TimeoutPolicy};
 use jiff::Timestamp;
@@ -70,6 +70,15 @@ struct Listed {
     change: Option<TimeoutChange>,
 }
 
+/// What a look at a limit shows.
+struct Look {
+    listed: Listed,
+    /// The survival curve of its runs.
+    picture: String,
+    /// What was told last.
+    told: Option<Told>,
+}
+
 impl<'s> Timeouts<'s> {
     pub(crate) fn new(site: &'s Site, output: &'s Output) -> Result<Self> {
         let table = || site.output("SignalsTable").map(str::to_owned);
@@ -97,7 +106,7 @@ impl<'s> Timeouts<'s> {
     async fn list(&self, policy: &Policy) -> Result<()> {
         let mut listed = Vec::new();
         for timeout in &policy.timeouts {
-            listed.push(self.look(timeout).await?.0);
+            listed.push(self.look(timeout).await?.listed);
         }
         let rows = listed
             .iter()
@@ -109,8 +118,7 @@ impl<'s> Timeouts<'s> {
         Ok(())
     }
 
-    /// A limit as it stands, and the picture of its runs.
-    async fn look(&self, timeout: &TimeoutPolicy) -> Result<(Listed, String)> {
+    async fn look(&self, timeout: &TimeoutPolicy) -> Result<Look> {
         let now = Timestamp::now();
         let Known { days, state, present } = self.world.known(timeout, now).await?;
         let runs = days.values().map(Runs::usable).sum();
@@ -123,20 +131,20 @@ impl<'s> Timeouts<'s> {
                 (word(&change.purpose), change.explanation.clone(), Some(change), picture)
             }
         };
-        let word = state.under_way.map_or(word, |under_way| match under_way.change.purpose {
+        let word = state.under_way.as_ref().map_or(word, |under_way| match under_way.change.purpose {
             TimeoutPurpose::Explore => format!("exploring since {}", under_way.at.strftime("%Y-%m-%d %H:%M")),
             _ if under_way.made => format!("changed on {}, to be verified", under_way.at.strftime("%Y-%m-%d %H:%M")),
             _ => "being changed".to_owned(),
         });
         let (name, target) = (timeout.name.to_string(), timeout.target.to_string());
-        Ok((Listed { timeout: name, target, limit, runs, state: word, explanation, change }, picture))
+        let listed = Listed { timeout: name, target, limit, runs, state: word, explanation, change };
+        Ok(Look { listed, picture, told: state.told })
     }
 
     async fn explain(&self, timeout: &TimeoutPolicy, file: Option<PathBuf>) -> Result<()> {
-        let (listed, picture) = self.look(timeout).await?;
-        let known = self.world.known(timeout, Timestamp::now()).await?;
+        let Look { listed, picture, told } = self.look(timeout).await?;
         let mut words = format!("{}: {} in the {}\n", listed.timeout, listed.limit, listed.target);
-        if let Some(told) = &known.state.told {
+        if let Some(told) = told {
             let _ = writeln!(words, "\nLast decided, {} (event {})\n  {}", told.at, told.event, told.explanation);
         }
         let _ = write!(words, "\nAs the runs stand now: {}\n  {}", listed.state, listed.explanation);
@@ -153,7 +161,7 @@ impl<'s> Timeouts<'s> {
     async fn plan(&self, timeouts: &[&TimeoutPolicy]) -> Result<()> {
         let mut planned = Vec::new();
         for timeout in timeouts {
-            planned.push(self.look(timeout).await?.0);
+            planned.push(self.look(timeout).await?.listed);
         }
         let words: Vec<String> = planned
             .iter()
