@@ -111,8 +111,7 @@ impl AwsSettings {
                     .send()
                     .await
                     .map_err(|error| answer(&error))?;
-                // The newest comes first.
-                let latest = versions.items.unwrap_or_default().into_iter().next();
+                let latest = versions.items.unwrap_or_default().into_iter().max_by_key(|version| version.version_number);
                 let kind = latest.as_ref().and_then(|version| version.content_type.clone());
                 let version = self
                     .configurations
