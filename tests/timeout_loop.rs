@@ -74,6 +74,9 @@ fn queue() -> Setting {
     Setting::QueueVisibility { queue: "trips".to_owned() }
 }
 
+/// A message that is worked on, and what becomes of it.
+type Invocation = (Asked, Pin<Box<dyn Future<Output = bool>>>);
+
 /// The function's world, on memories that several processes share.
 struct Shared {
     signals: Rc<RefCell<SignalMemory>>,
@@ -119,7 +122,7 @@ impl Shared {
         let mut chance = fastrand::Rng::with_seed(seed);
         let mut queue: Vec<Asked> = messages.to_vec();
         queue.extend(messages.iter().filter(|_| chance.u8(0..3) == 0).cloned());
-        let mut running: Vec<(Asked, Pin<Box<dyn Future<Output = bool>>>)> = Vec::new();
+        let mut running: Vec<Invocation> = Vec::new();
         for step in 0.. {
             if queue.is_empty() && running.is_empty() {
                 return;

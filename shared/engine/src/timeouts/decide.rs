@@ -183,7 +183,7 @@ impl Deciding<'_> {
             } else {
                 format!("Up to {horizon:.0} s {} of all would complete, and nothing is known beyond.", percent(rescuable.estimate))
             };
-            return self.explore(format!("{told} {beyond}"));
+            return self.explore(&format!("{told} {beyond}"));
         }
         let told = format!(
             "{told} {} of all would complete after it, within the ceiling of {ceiling} s ({}).",
@@ -200,19 +200,19 @@ impl Deciding<'_> {
             });
             return self.hold(TimeoutHoldReason::Stuck, format!("{told} The policy acts from {}.{plateau}", percent(policy.share)));
         }
-        self.raise(told, rescuable)
+        self.raise(&told, rescuable)
     }
 
-    fn raise(&self, told: String, rescuable: Share) -> Decision {
+    fn raise(&self, told: &str, rescuable: Share) -> Decision {
         let (policy, curve, limit) = (self.policy, &self.evidence.curve, self.limit);
         let needed = policy.rescue * rescuable.estimate;
         let told = format!("{told} A new limit must rescue {} of that.", percent(policy.rescue));
         if rescuable.lower(SURE) < policy.share / 2.0 {
-            return self.more_evidence(told, rescuable, policy.share / 2.0, SURE);
+            return self.more_evidence(&told, rescuable, policy.share / 2.0, SURE);
         }
         let rescues = |seconds: f64| curve.completed_between(limit, seconds);
         let Some(wanted) = self.steps().find(|seconds| rescues(*seconds).lower(policy.confidence) >= needed) else {
-            return self.more_evidence(told, rescuable, needed, policy.confidence);
+            return self.more_evidence(&told, rescuable, needed, policy.confidence);
         };
         let reach = self.reach();
         let (new, limited) = if wanted <= reach.seconds {
@@ -328,7 +328,7 @@ impl Deciding<'_> {
     }
 
     /// Lets a share of the runs go on for longer, if the policy allows it and something may be learned.
-    fn explore(&self, told: String) -> Decision {
+    fn explore(&self, told: &str) -> Decision {
         let reason = TimeoutHoldReason::NothingKnownBeyond;
         let Some(exploration) = self.policy.exploration else {
             return self.hold(reason, format!("{told} Send the true ends of runs that were cut (traces), or let the policy explore."));
@@ -389,7 +389,7 @@ impl Deciding<'_> {
         Some(self.change(TimeoutPurpose::Lower, vec![self.target_change(Limit::of(new))], None, told, new))
     }
 
-    fn more_evidence(&self, told: String, rescuable: Share, needed: f64, confidence: f64) -> Decision {
+    fn more_evidence(&self, told: &str, rescuable: Share, needed: f64, confidence: f64) -> Decision {
         let lower = rescuable.lower(confidence);
         // A bound comes closer with the root of the sample.
         let times = ((rescuable.estimate - lower) / (rescuable.estimate - needed).max(1e-6)).powi(2);
