@@ -181,7 +181,9 @@ fn write(template: &str, planted: &Planted) -> (String, Vec<String>) {
             None => "kettle".to_owned(),
             Some((kind, number, around)) => {
                 let value = value(*kind, *number);
-                let (before, after) = AROUND[*around];
+                // A dotted number after a name and a slash is a program's version.
+                let around = if *kind == 5 && *around == AROUND.len() - 1 { 0 } else { *around };
+                let (before, after) = AROUND[around];
                 let whole = format!("{before}{value}{after}");
                 values.push(value);
                 whole

@@ -171,7 +171,7 @@ fn with_digits(text: Text<'_>, word: &Range<usize>, classes: u8, found: &mut Vec
             .unwrap_or(word.end);
     }
     // The rest of a longer number or code.
-    let begins = text.opens(start) || matches!(text.before(start), Some('+' | '(' | '/'));
+    let begins = text.opens(start) || text.joins(start) || matches!(text.before(start), Some('+' | '(' | '/'));
     let digits_end = text.run(start, |byte| byte.is_ascii_digit());
     if !begins {
         return word.end;
@@ -182,7 +182,7 @@ fn with_digits(text: Text<'_>, word: &Range<usize>, classes: u8, found: &mut Vec
     let is_number = digits_end == word.end;
     let only_if = |is_so: bool, find: &dyn Fn() -> Option<Range<usize>>| if is_so { find() } else { None };
     let long = number.length(number.count()) >= 6;
-    push(only_if(opens && long && text.before(start) != Some('+'), &|| card::find(text, &number, &context)), Kind::Card)
+    push(only_if(text.joins(start) && long && text.before(start) != Some('+'), &|| card::find(text, &number, &context)), Kind::Card)
         .or_else(|| push(only_if(opens, &|| birth::find(text, &number, &context)), Kind::BirthDate))
         .or_else(|| push(network::ipv4(text, start, &context), Kind::Ip))
         .or_else(|| push(only_if(opens && digits_end - start == 6, &|| national_id::finnish(text, start)), Kind::NationalId))

@@ -85,6 +85,16 @@ impl<'a> Text<'a> {
         }
     }
 
+    /// Whether a value that is known by a form or a check digit of its own may begin here: after a part of an id too, as in
+    /// `card/4111…` or `user_4111…`, though not in the middle of a number.
+    pub(crate) fn joins(self, at: usize) -> bool {
+        let further = |before: char| self.before(at - before.len_utf8());
+        match self.before(at) {
+            Some(before @ ('/' | '-' | '_' | '~')) => !further(before).is_some_and(|character| character.is_ascii_digit()),
+            _ => self.opens(at),
+        }
+    }
+
     /// Whether a number may end here.
     pub(crate) fn closes(self, at: usize) -> bool {
         let Some(after) = self.after(at) else { return true };
