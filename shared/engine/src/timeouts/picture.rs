@@ -23,7 +23,8 @@ pub(super) fn draw(name: &Key, curve: &Curve, limit: f64, new: Option<f64>, ceil
     for step in steps.iter().step_by(steps.len().div_ceil(POINTS).max(1)).chain(steps.last()) {
         let _ = write!(path, "H{:.1}V{:.1}", x(step.seconds), y(step.running));
     }
-    let seen = curve.horizon().min(until);
+    // Where all have ended, nothing is left to be known.
+    let seen = if curve.steps().last().is_some_and(|last| last.running < 1e-9) { until } else { curve.horizon().min(until) };
     let _ = write!(path, "H{:.1}", x(seen));
     let name = escape(name.as_str());
     let told = new.map_or_else(|| format!("limit {limit} s"), |new| format!("limit {limit} s, new limit {new} s"));
@@ -111,7 +112,8 @@ mod tests {
     fn a_picture_shows_both_limits_and_keeps_names_out_of_its_markup() {
         let mut times = Times::default();
         times.completed(10.0, 90);
-        times.completed(40.0, 10);
+        times.completed(40.0, 9);
+        times.censored(41.0, 1);
         let name = Key::try_from("<script>\"a\"&b").expect("a key");
         let svg = draw(&name, &Curve::of([(1.0, &times)]), 30.0, Some(45.0), 120.0);
         assert!(svg.contains("&lt;script&gt;&quot;a&quot;&amp;b") && !svg.contains("<script>"), "{svg}");
