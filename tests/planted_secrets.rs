@@ -461,7 +461,7 @@ fn one_conversation_has_one_id_on_every_road() {
         "attributes": { "session.id": id, "gen_ai.operation.name": "invoke_agent" },
     });
     let by_road = BTreeMap::from([
-        ("queue", count(&[signal.clone()], 0.0)),
+        ("queue", count(std::slice::from_ref(&signal), 0.0)),
         ("EventBridge", count(&[envelope(&signal, 1)], 0.0)),
         ("logged signal", read_logs(&delivery(&[signal]))),
         ("span", read_logs(&delivery(&[span.to_string()]))),

@@ -206,8 +206,11 @@ const LABELS: [(&str, &[Kind]); 11] = [
     ("PERSON", &[Kind::PersonName]),
 ];
 
+/// Recall by label, precision by kind.
+type Shares = (BTreeMap<String, Recall>, BTreeMap<&'static str, Precision>);
+
 /// What is counted of the labelled texts below `FLYWHEEL_DATASETS`. A label counts that is where it says.
-fn shares(redactor: &Redactor) -> anyhow::Result<(BTreeMap<String, Recall>, BTreeMap<&'static str, Precision>)> {
+fn shares(redactor: &Redactor) -> anyhow::Result<Shares> {
     let mut recall: BTreeMap<String, Recall> = BTreeMap::new();
     let mut precision: BTreeMap<&'static str, Precision> = BTreeMap::new();
     let Some(folder) = std::env::var_os("FLYWHEEL_DATASETS").map(|named| Path::new(&named).join("pii")).filter(|folder| folder.is_dir())
