@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use aws_lambda_events::event::sqs::SqsEvent;
 use flywheel_bedrock::core::{ObjectVersion, Operation};
 use flywheel_engine::documents::{self, Document, Noted, Status};
-use flywheel_model::{Body, Case, ChangeKind, DataSourceId, DocumentChange, DocumentId, Event, Sequencer};
+use flywheel_model::{Body, Case, ChangeKind, DataSourceId, DocumentChange, DocumentId, Event, Sequencer, timeout_subject};
 use flywheel_policy::Policy;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -61,7 +61,7 @@ fn bus_events_come_to_what_stands_beside_them() {
     });
     let files: BTreeSet<String> = event_files("bus").iter().map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     assert!(kinds.iter().all(|kind| files.contains(*kind)), "a file for each kind: {kinds:?}, {files:?}");
-    assert_eq!(kinds.len(), 18, "every kind has its file: {kinds:?}");
+    assert_eq!(kinds.len(), 22, "every kind has its file: {kinds:?}");
 }
 
 #[test]
@@ -84,6 +84,10 @@ fn every_bus_event_is_read_and_written_without_a_difference() {
                 Body::SyncDecided(_) => event.subject.clone(),
                 Body::FindingOpened(finding) | Body::FindingUpdated(finding) | Body::FindingClosed(finding) => finding.subject(),
                 Body::FindingHeld(hold) => hold.subject(),
+                Body::TimeoutDecided(change) => timeout_subject(&change.timeout),
+                Body::TimeoutHeld(hold) => timeout_subject(&hold.timeout),
+                Body::TimeoutAnswered(receipt) => timeout_subject(&receipt.timeout),
+                Body::TimeoutVerified(outcome) => timeout_subject(&outcome.timeout),
                 Body::RefreshEnded(refreshed) => refreshed.data_source.subject(),
                 Body::CaseCaptured(captured) => Case::subject(&captured.question),
                 Body::CaptureHeld(hold) => hold.clone().event(&event.causes[0], event.at).subject,

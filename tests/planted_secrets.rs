@@ -347,7 +347,8 @@ fn read_logs(input: &[u8]) -> String {
     let kept = Kept::default();
     let redactor = Redactor::new(b"a salt for tests");
     let world = World { spans: kept.clone(), conversations: kept.clone(), signals: kept.clone(), bodies: kept.clone(), bus: kept.clone() };
-    let log = logged(|| match finish(world.take_in(input, &redactor, None, QUIET, now())) {
+    let policy = Policy::parse(POLICY).unwrap();
+    let log = logged(|| match finish(world.take_in(input, &redactor, None, &policy, now())) {
         Ok(report) => kept.add(format!("{report:?}")),
         // What a function fails with is logged by Lambda.
         Err(error) => kept.add(error.to_string()),

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::Options;
 use crate::cfn::{Exp, Parameter, Template, reference};
 use crate::constructs::{
-    Alarms, Batches, Bucket, Bus, Documents, Function, Grant, ItemAction, KnowledgeBases, PolicyStore, Queue, Rule, Table,
+    Alarms, Batches, Bucket, Bus, Documents, Function, Grant, ItemAction, KnowledgeBases, PolicyStore, Queue, Rule, Settings, Table,
 };
 use crate::constructs::{TableSpec, table};
 
@@ -34,9 +34,10 @@ const DETECT: FunctionCode = FunctionCode { name: "detect-changes", parameter: "
 const REFRESH: FunctionCode = FunctionCode { name: "refresh-topics", parameter: "RefreshTopicsCodeKey", output: "RefreshTopicsFunction" };
 const CAPTURE: FunctionCode =
     FunctionCode { name: "capture-retrievals", parameter: "CaptureRetrievalsCodeKey", output: "CaptureRetrievalsFunction" };
+const ADJUST: FunctionCode = FunctionCode { name: "adjust-timeouts", parameter: "AdjustTimeoutsCodeKey", output: "AdjustTimeoutsFunction" };
 
 /// The functions of the stack.
-pub const FUNCTIONS: [FunctionCode; 9] = [TRACK, SYNC, RECORD, COUNT, READ, ASSEMBLE, DETECT, REFRESH, CAPTURE];
+pub const FUNCTIONS: [FunctionCode; 10] = [TRACK, SYNC, RECORD, COUNT, READ, ASSEMBLE, DETECT, REFRESH, CAPTURE, ADJUST];
 
 /// Observations are kept this long: what findings, tests and evaluation cases are made of. Counts and findings stay longer.
 const OBSERVATION_DAYS: i32 = 30;
@@ -107,6 +108,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     let looks = Queue::new(t, &alarms, "looks", 0, 900);
     let findings = Queue::new(t, &alarms, "findings", 0, 900);
     let captures = Queue::new(t, &alarms, "captures", 0, 900);
+    let runs = Queue::new(t, &alarms, "runs", 5, 900);
     let buckets = policy.buckets();
     let patterns: Vec<_> = in_patterns(&buckets)
         .into_iter()
@@ -131,21 +133,33 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     wakes.fed_by(t, &[Rule::schedule("Sweep", "Looks whether an event was lost", "rate(5 minutes)", Some(json!({ "trigger": "sweep" })))]);
     entries.fed_by(t, &[Rule::on_bus("Everything", "Every event goes to the ledger", &bus, json!({ "source": ["flywheel"] }))]);
 
-    incoming.fed_by(
-        t,
-        &[
-            Rule::on_default_bus(
-                "SignalEvents",
-                "Signals that applications put on the default bus",
-                json!({ "detail-type": [{ "prefix": "signal." }], "source": [{ "anything-but": { "prefix": "aws." } }] }),
-            ),
-            Rule::on_default_bus(
-                "AlarmChanges",
-                "Alarms that change their state",
-                json!({ "source": ["aws.cloudwatch"], "detail-type": ["CloudWatch Alarm State Change"] }),
-            ),
-        ],
-    );
+    let mut signal_rules = vec![
+        Rule::on_default_bus(
+            "SignalEvents",
+            "Signals that applications put on the default bus",
+            json!({ "detail-type": [{ "prefix": "signal." }], "source": [{ "anything-but": { "prefix": "aws." } }] }),
+        ),
+        Rule::on_default_bus(
+            "AlarmChanges",
+            "Alarms that change their state",
+            json!({ "source": ["aws.cloudwatch"], "detail-type": ["CloudWatch Alarm State Change"] }),
+        ),
+    ];
+    // A workflow may be a state machine of the same name.
+    let machines: Vec<_> =
+        policy.timeouts.iter().map(|timeout| json!({ "suffix": format!(":stateMachine:{}", timeout.workflow) })).collect();
+    if !machines.is_empty() {
+        signal_rules.push(Rule::on_default_bus(
+            "ExecutionEnds",
+            "Ends of executions of the state machines whose limit the policy names",
+            json!({
+                "source": ["aws.states"],
+                "detail-type": ["Step Functions Execution Status Change"],
+                "detail": { "status": ["SUCCEEDED", "FAILED", "TIMED_OUT"], "stateMachineArn": machines }
+            }),
+        ));
+    }
+    incoming.fed_by(t, &signal_rules);
     looks.fed_by(t, &[Rule::schedule("Look", "Looks whether a rate moved", "rate(1 minute)", None)]);
     findings.fed_by(
         t,
@@ -171,6 +185,18 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
                 }),
             ),
             Rule::schedule("Publish", "Publishes data sets of evaluation cases", "rate(15 minutes)", Some(json!({ "trigger": "publish" }))),
+        ],
+    );
+    runs.fed_by(
+        t,
+        &[
+            Rule::on_bus(
+                "WorkflowRuns",
+                "Signals that are kept, with runs of workflows among them",
+                &bus,
+                json!({ "source": ["flywheel"], "detail-type": ["signal.batch"], "detail": { "detail": { "kinds": ["workflow_run"] } } }),
+            ),
+            Rule::schedule("Review", "Looks at every limit", "rate(5 minutes)", Some(json!({ "trigger": "review" }))),
         ],
     );
 
@@ -262,16 +288,27 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     capture.env("FLYWHEEL_CASES_TABLE", cases.name());
     capture.env("FLYWHEEL_DATASETS_BUCKET", datasets.name());
 
+    let mut adjust = Function::new(ADJUST.name, ADJUST.parameter, 256);
+    adjust.consume(&runs, Batches { size: 10, at_once: Some(2) });
+    adjust.allow(signals.query());
+    adjust.allow(signals.items(&[ItemAction::Get, ItemAction::GetMany, ItemAction::Put]));
+    adjust.allow(evidence.get("observations"));
+    for grant in Settings::of(policy).adjust() {
+        adjust.allow(grant);
+    }
+    adjust.env("FLYWHEEL_SIGNALS_TABLE", signals.name());
+    adjust.env("FLYWHEEL_EVIDENCE_BUCKET", evidence.name());
+
     for function in [&mut track, &mut sync, &mut refresh] {
         function.allow(wakes.send());
         function.env("FLYWHEEL_STATE_TABLE", state.name());
         function.env("FLYWHEEL_WAKES_QUEUE_URL", wakes.url());
     }
-    for function in [&mut track, &mut sync, &mut count, &mut read, &mut detect, &mut refresh, &mut capture] {
+    for function in [&mut track, &mut sync, &mut count, &mut read, &mut detect, &mut refresh, &mut capture, &mut adjust] {
         function.allow(bus.put_events());
         function.env("FLYWHEEL_BUS", bus.name());
     }
-    for function in [&mut track, &mut sync, &mut count, &mut read, &mut assemble, &mut detect, &mut refresh, &mut capture] {
+    for function in [&mut track, &mut sync, &mut count, &mut read, &mut assemble, &mut detect, &mut refresh, &mut capture, &mut adjust] {
         function.allow(store.read());
         for (name, id) in store.ids() {
             function.env(format!("FLYWHEEL_POLICY_{}", name.to_uppercase()), id);
@@ -283,7 +320,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     record.allow(ledger.items(&[ItemAction::Put]));
     record.env("FLYWHEEL_LEDGER_TABLE", ledger.name());
 
-    let functions = [track, sync, record, count, read, assemble, detect, refresh, capture];
+    let functions = [track, sync, record, count, read, assemble, detect, refresh, capture, adjust];
     for (mut function, code) in functions.into_iter().zip(FUNCTIONS) {
         for (name, value) in &options.environment {
             function.env(name, Exp::from(value.as_str()));
@@ -314,6 +351,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     t.output("SignalsQueueUrl", "Queue that applications send signals to", &incoming.url());
     t.output("SignalsDeadLetterQueueUrl", "Signals that were given up", &incoming.dead_letters_url());
     t.output("LooksQueueUrl", "Queue of the times to look for changes at", &looks.url());
+    t.output("RunsQueueUrl", "Queue of workflow runs and of reviews of limits", &runs.url());
     t.output("AlarmTopic", "ARN of the topic that alarms go to", &reference("AlarmTopic"));
     for (output, (_, id)) in ["PolicyApplication", "PolicyEnvironment", "PolicyProfile"].into_iter().zip(store.ids()) {
         t.output(output, "AppConfig id", &id);

@@ -25,6 +25,22 @@ knowledge_base = "KBPRODUCTS"
 data_source = "DSNOTES001"
 bucket = "products"
 prefix = "notes*/"
+
+[[timeout]]
+workflow = "trip"
+target = { parameter = "/trip/limits", field = "limit_seconds" }
+ceiling_seconds = 120
+queue = "trips"
+
+[[timeout]]
+workflow = "report"
+target = { application = "app0001", environment = "env0001", profile = "prof001", strategy = "AppConfig.Linear50PercentEvery30Seconds" }
+ceiling_seconds = 120
+
+[[timeout]]
+workflow = "import"
+target = { function = "import" }
+ceiling_seconds = 900
 "#;
 
 fn options(target: Target) -> Options {
@@ -311,4 +327,16 @@ fn the_example_policy_is_valid_and_shows_the_defaults() {
     // It names each weight.
     let capture = CapturePolicy { weights: CaptureReason::ALL.map(|reason| (reason, 1.0)).into(), ..defaults.capture };
     assert_eq!(example.capture, capture);
+    let text = r#"mode = "act"
+[[unseen_source]]
+knowledge_base = "KBHANDBOOK"
+data_source = "DSHANDBOOK"
+[[timeout]]
+workflow = "trip-planner"
+target = { parameter = "/trip-planner/limits", field = "limit_seconds" }
+ceiling_seconds = 120
+above = [{ name = "API Gateway HTTP API", seconds = 30 }]
+exploration = {}
+"#;
+    assert_eq!(example.timeouts, Policy::parse(text).expect("valid").timeouts);
 }

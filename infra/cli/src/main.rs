@@ -4,6 +4,7 @@
 mod cases;
 mod output;
 mod site;
+mod timeouts;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -14,6 +15,7 @@ use clap::{Parser, Subcommand};
 use crate::cases::Cases;
 use crate::output::Output;
 use crate::site::Site;
+use crate::timeouts::Timeouts;
 
 /// Looks into a deployed Flywheel, and decides what people decide. Region and credentials come from the usual AWS
 /// environment; for the local AWS: `source target/local/env`.
@@ -37,6 +39,9 @@ enum Command {
     /// Evaluation cases: questions that a knowledge base failed
     #[command(subcommand)]
     Cases(cases::Command),
+    /// Limits on how long workflows may run
+    #[command(subcommand)]
+    Timeouts(timeouts::Command),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -57,6 +62,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode> {
     match arguments.command {
         Command::Outputs => outputs(&site.outputs, output)?,
         Command::Cases(command) => Cases::new(&site, output)?.run(command).await?,
+        Command::Timeouts(command) => Timeouts::new(&site, output)?.run(command).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -11,3 +11,4 @@ pub mod refresh;
 pub mod s3_event;
 pub mod signals;
 pub mod sync;
+pub mod timeouts;

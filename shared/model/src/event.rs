@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     Action, AskedAgain, CaptureHold, Captured, DocumentChange, DocumentOutcome, Finding, FindingHold, Hold, Id, Outcome, Receipt, Refresh,
-    RefreshHold, Refreshed, SignalBatch,
+    RefreshHold, Refreshed, SignalBatch, TimeoutChange, TimeoutHold, TimeoutOutcome, TimeoutReceipt,
 };
 
 /// Anything that happened, as it travels over the bus and stays in the ledger.
@@ -65,6 +65,10 @@ impl Event {
             Body::RefreshHeld(_) => "decision.refresh-hold",
             Body::RefreshEnded(_) => "outcome.refresh",
             Body::AskedAgain(_) => "receipt.refresh",
+            Body::TimeoutDecided(_) => "decision.timeout",
+            Body::TimeoutHeld(_) => "decision.timeout-hold",
+            Body::TimeoutAnswered(_) => "receipt.timeout",
+            Body::TimeoutVerified(_) => "outcome.timeout",
             Body::CaseCaptured(_) => "case.captured",
             Body::CaptureHeld(_) => "decision.capture-hold",
         }
@@ -147,6 +151,18 @@ pub enum Body {
     /// Receipt: the failed questions were asked again.
     #[serde(rename = "receipt.refresh")]
     AskedAgain(AskedAgain),
+    /// Decision: change a limit on how long a workflow may run.
+    #[serde(rename = "decision.timeout")]
+    TimeoutDecided(TimeoutChange),
+    /// Decision: leave such a limit as it is.
+    #[serde(rename = "decision.timeout-hold")]
+    TimeoutHeld(TimeoutHold),
+    /// Receipt: what became of changing a limit.
+    #[serde(rename = "receipt.timeout")]
+    TimeoutAnswered(TimeoutReceipt),
+    /// Outcome: what a changed limit brought.
+    #[serde(rename = "outcome.timeout")]
+    TimeoutVerified(TimeoutOutcome),
     /// Evaluation case: a retrieval was captured.
     #[serde(rename = "case.captured")]
     CaseCaptured(Captured),

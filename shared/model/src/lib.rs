@@ -13,6 +13,7 @@ mod id;
 mod refresh;
 mod signal;
 mod sync;
+mod timeout;
 mod transcript;
 
 pub use batch::SignalBatch;
@@ -32,3 +33,7 @@ pub use signal::{
     RunStatus, Signal, ToolCall, ToolResult, Turn, WorkflowRun,
 };
 pub use sync::{Action, Answer, DocumentOutcome, Fate, Hold, HoldReason, JobEnd, JobStatistics, Outcome, Receipt, SentDocument};
+pub use timeout::{
+    Exploration, Limit, Setting, SettingChange, TimeoutAnswer, TimeoutChange, TimeoutHold, TimeoutHoldReason, TimeoutOutcome,
+    TimeoutPrediction, TimeoutPurpose, TimeoutReceipt, TimeoutVerdict, timeout_subject,
+};

@@ -8,6 +8,7 @@ mod capture;
 mod error;
 mod file;
 mod signals;
+mod timeouts;
 
 use flywheel_model::DataSourceId;
 use sha2::{Digest, Sha256};
@@ -15,6 +16,7 @@ use sha2::{Digest, Sha256};
 pub use capture::CapturePolicy;
 pub use error::{PolicyErrors, Problem};
 pub use signals::{AlarmMapping, Class, EvaluationLimit, FailurePolicy, FindingPolicy, FindingRule, GuardrailId, Measure, SignalPolicy};
+pub use timeouts::{ExplorationPolicy, OtherLimit, TimeoutPolicy};
 
 /// A validated policy.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +46,8 @@ pub struct Policy {
     pub intents: Vec<Class>,
     /// Alarms that stand for findings.
     pub alarms: Vec<AlarmMapping>,
+    /// Limits that may be changed: no setting twice, and no run cut by two of them.
+    pub timeouts: Vec<TimeoutPolicy>,
     /// The first 16 hexadecimal digits of the file's SHA-256: tells two policies apart in the ledger.
     pub version: String,
 }
@@ -138,6 +142,12 @@ impl Policy {
     #[must_use]
     pub fn data_source(&self, id: &DataSourceId) -> Option<&DataSource> {
         self.data_sources.iter().find(|source| source.id == *id)
+    }
+
+    /// Whether a limit of the policy cuts runs of a workflow.
+    #[must_use]
+    pub fn limits(&self, workflow: &str) -> bool {
+        self.timeouts.iter().any(|timeout| timeout.workflow.as_str() == workflow)
     }
 
     /// The watched buckets, each once, in order.

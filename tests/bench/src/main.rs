@@ -13,8 +13,10 @@ mod intake;
 mod job_per_object;
 mod kb_sync;
 mod redaction;
+mod repeat;
 mod report;
 mod runtime_api;
+mod timeouts;
 mod unsure;
 
 use std::path::PathBuf;
@@ -62,6 +64,14 @@ enum What {
         #[arg(long, default_value = "target/bench/cold-start.json")]
         out: PathBuf,
     },
+    /// Limits: where they end up, how often they move wrongly, and what a million runs take
+    Timeouts {
+        #[command(flatten)]
+        settings: timeouts::Settings,
+        /// Where the figures go
+        #[arg(long, default_value = "target/bench/timeouts.json")]
+        out: PathBuf,
+    },
     /// Taking personal data out of text, beside plain regular expressions
     Redaction {
         #[command(flatten)]
@@ -86,6 +96,7 @@ fn main() -> anyhow::Result<()> {
         What::Detection { settings, out } => detection::run(&settings, &out),
         What::Intake { settings, out } => intake::run(settings, &out),
         What::ColdStart { settings, out } => cold_start::run(settings, &out),
+        What::Timeouts { settings, out } => timeouts::run(&settings, &out),
         What::Redaction { settings, out } => redaction::run(&settings, &out),
         What::Capture { settings, out } => capture::run(&settings, &out),
     }
