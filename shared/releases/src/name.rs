@@ -42,18 +42,33 @@ pub(crate) fn denied(text: &Plain, from: usize) -> Option<String> {
         "access denied for bucket:",
     ];
     let at = leads.iter().filter_map(|lead| text.after(lead, from).or_else(|| text.after(lead, 0))).min()?;
-    token(text, at).filter(|name| name.starts_with("arn:") || name == "*" || !is_prose(name))
+    let name = token(text, at)?;
+    if IAM_TYPES.contains(&name.as_str()) {
+        // IAM's older wording: `on resource: role deploy`.
+        let named = token(text, text.after(&name, at)?)?;
+        return Some(format!("{name} {named}"));
+    }
+    (name == "*" || !is_prose(&name)).then_some(name)
 }
 
-/// The encoded message of a denial.
+const IAM_TYPES: &[&str] = &["role", "user", "group", "policy", "instance-profile"];
+
+/// The encoded message of a denial; a terminal may have broken it into lines.
 pub(crate) fn encoded(text: &Plain) -> Option<String> {
     let at = text.after("encoded authorization failure message:", 0)?;
-    let message: String = text.text[at..]
-        .trim_start()
-        .chars()
-        .take_while(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '\n'))
-        .collect();
-    let message: String = message.split('\n').take_while(|line| !line.is_empty()).collect();
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    let mut message = String::new();
+    for line in text.text[at..].trim_start().split('\n') {
+        let length = line.bytes().take_while(|byte| is_part(*byte)).count();
+        let whole = length == line.len();
+        if !message.is_empty() && !whole {
+            break;
+        }
+        message.push_str(&line[..length]);
+        if !whole {
+            break;
+        }
+    }
     (message.len() >= 20).then_some(message)
 }
 
@@ -179,6 +194,8 @@ fn token(text: &Plain, at: usize) -> Option<String> {
             Some('}') if name.matches('{').count() < name.matches('}').count() => &name[..name.len() - 1],
             _ => name,
         };
+        // An ARN may end in a colon: that of a log group's streams.
+        let trimmed = if name.ends_with(':') && name.starts_with("arn:") && name.matches(':').count() > 6 { name } else { trimmed };
         if trimmed.len() == name.len() {
             break;
         }

@@ -164,11 +164,39 @@ fn other_reasons_are_told_apart() {
         ("Requires capabilities : [CAPABILITY_IAM]", Kind::MissingPrerequisite, None),
         ("The following resource(s) failed to create: [QuotaConflict, AccessDenied]. Rollback requested by user.", Kind::Cascade, None),
         ("Resource creation cancelled", Kind::Cascade, None),
+        ("Stack 'app-dev' does not exist", Kind::Cascade, None),
+        ("You have attempted to create more buckets than allowed", Kind::Quota, None),
+        ("Limit for stacks has been exceeded", Kind::Quota, None),
+        ("Invalid principal in policy: \"AWS\":\"arn:aws:iam::1:role/none\"", Kind::InvalidRequest, None),
+        ("Access denied for operation 'AWS::QuickSight::DataSet'.", Kind::OpaqueDenial, None),
+        ("Failed to receive 1 resource signal(s) within the specified duration", Kind::Other, None),
         ("Everything is fine", Kind::Other, None),
         ("", Kind::Other, None),
     ] {
         let (found, _, name) = read(text);
         assert_eq!((found, name.as_deref()), (kind, resource), "{text}");
+    }
+}
+
+#[test]
+fn a_resource_is_named_as_the_service_writes_it() {
+    for (text, resource) in [
+        ("iam:UpdateRole on resource: role deploy-1 because no identity-based", "role deploy-1"),
+        (
+            "logs:DeleteLogGroup on resource: arn:aws:logs:eu-west-1:1:log-group:/aws/lambda/a:log-stream:",
+            "arn:aws:logs:eu-west-1:1:log-group:/aws/lambda/a:log-stream:",
+        ),
+        ("s3:CreateBucket on resource: \\\"arn:aws:s3:::a-b\\\" because", "arn:aws:s3:::a-b"),
+        ("s3:CreateBucket on resource: *", "*"),
+        (
+            "cloudformation:DeleteStack on resource: arn:aws:cloudformation:[REGION]:[ACCOUNT]:stack/[Name]/[Id]]",
+            "arn:aws:cloudformation:[REGION]:[ACCOUNT]:stack/[Name]/[Id]",
+        ),
+        ("ssm:GetParameter on resource: arn:aws:ssm:us-west-2:<ACCOUNT>:parameter/a>", "arn:aws:ssm:us-west-2:<ACCOUNT>:parameter/a>"),
+        ("iam:PassRole on resource: arn:aws:iam::xxxx :role/app-", "arn:aws:iam::xxxx :role/app-"),
+    ] {
+        let text = format!("User: arn:aws:iam::1:user/ci is not authorized to perform: {text}");
+        assert_eq!(understand(&text).resource.as_deref(), Some(resource), "{text}");
     }
 }
 

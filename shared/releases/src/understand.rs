@@ -30,7 +30,8 @@ fn read(whole: &Plain) -> Cause {
     let (rest, cascade) = without_cascade(whole);
     let text = rest.as_ref().unwrap_or(whole);
     if text.has_any(NO_MODEL_ACCESS) {
-        return Cause { resource: name::arn(text), ..Cause::of(Kind::ModelAccess) };
+        let action = named_action(text).map(|(action, _)| action);
+        return Cause { action, resource: name::arn(text), ..Cause::of(Kind::ModelAccess) };
     }
     if text.has_any(BAD_CREDENTIALS) {
         return Cause::of(Kind::BadCredentials);
@@ -80,8 +81,9 @@ fn without_cascade(text: &Plain) -> (Option<Plain>, bool) {
 
 /// What was denied to whom, if the text says that access was denied.
 fn denial(text: &Plain) -> Option<Cause> {
-    let trust = text.has_any(NOT_TRUSTED);
     let named = named_action(text).or_else(|| called_action(text));
+    // Where AWS names the action, its words say whose policy it is.
+    let trust = text.has_any(NOT_TRUSTED) && (named.is_none() || text.has("trust"));
     if !trust && !text.has_any(DENIED) && !DENIED_WORDS.iter().any(|word| text.has_word(word)) {
         return None;
     }
@@ -104,7 +106,7 @@ fn denial(text: &Plain) -> Option<Cause> {
     } else if action.as_deref().is_some_and(|action| matches!(action, "sts:AssumeRoleWithWebIdentity" | "sts:AssumeRoleWithSAML")) {
         // Whoever asks for these has no identity in the account yet: only the role's trust policy can allow them.
         Kind::TrustPolicy
-    } else if trust && !action.as_deref().is_some_and(|action| !is_assuming && !action.is_empty()) {
+    } else if trust && (is_assuming || action.is_none()) {
         Kind::TrustPolicy
     } else if action.is_some() {
         Kind::MissingPermission
@@ -218,14 +220,13 @@ fn called_action(text: &Plain) -> Option<(String, usize)> {
     Some((action_of(prefix_of_service(service)?, operation), at + service.len() + 2 + operation.len()))
 }
 
-/// A read that did not find what the release itself was to make: a function, a stack's resource or change set.
+/// What the release itself was to make is not there: its stack, or a function, resource or change set of it.
 fn missing_of_the_release(text: &Plain) -> bool {
     let is_missing = text.has_any(&["not found", "does not exist", "notfound", "cannot find", "could not find"]);
+    let of_a_stack = text.has_any(&["for stack ", "changeset", "change set", "stack with id ", "stack '", "stack ["]);
     let reads =
         text.has_any(&["when calling the get", "when calling the describe", "when calling the list", "operation error lambda: get"]);
-    is_missing
-        && (text.has_any(&["does not exist for stack", "changeset [", "changesetnotfound", "change set [", "change set does not"])
-            || reads && text.has("function not found"))
+    is_missing && (of_a_stack && !text.has_any(&["toolkit", "bootstrap"]) || reads && text.has("function not found"))
 }
 
 /// Before a written action.
@@ -303,6 +304,7 @@ const DENIED: &[&str] = &[
     "lack permission",
     "lacks the",
     "no permission",
+    "permissions error",
     "not permitted to perform",
     "pass role is not allowed",
     "not allowed to perform",
@@ -342,9 +344,9 @@ const OF_THE_RESOURCE: &[&str] = &[
 
 /// A role does not trust who wants to be it.
 const NOT_TRUSTED: &[&str] = &[
-    "cannot be assumed by",
-    "can not be assumed by",
-    "can't be assumed by",
+    "cannot be assumed",
+    "can not be assumed",
+    "can't be assumed",
     "cannot assume role",
     "cannot assume the",
     "could not assume role",
@@ -367,7 +369,7 @@ const NOT_TRUSTED: &[&str] = &[
 
 /// The account has no access to a model of Bedrock.
 const NO_MODEL_ACCESS: &[&str] = &[
-    "access to the model with the specified model id",
+    "the model with the specified model id",
     "account is not authorized to invoke this api operation",
     "account is not authorized to invoke this model",
     "not authorized to access this model",
@@ -537,7 +539,9 @@ fn words_of(kind: Kind) -> &'static [&'static str] {
             "too many",
             "account limit",
             "service limit",
-            "more than allowed",
+            "than allowed",
+            "has been exceeded",
+            "been exceeded",
             "must be smaller than",
         ],
         Kind::MissingPrerequisite => &[
