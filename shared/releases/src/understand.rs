@@ -21,9 +21,15 @@ pub fn understand(text: &str) -> Cause {
     if cause.action.is_some() || !matches!(cause.kind, Kind::Other | Kind::OpaqueDenial) || !plain.text.contains('\n') {
         return cause;
     }
-    // A terminal may have broken lines within words.
-    let joined = read(&plain.joined());
-    if joined.action.is_some() || cause.kind == Kind::Other { joined } else { cause }
+    // A terminal may have broken lines within words. What is joined names an action only where AWS's words follow it.
+    let joined = plain.joined();
+    let found = read(&joined);
+    let is_sure = |action: &String| {
+        let action = action.to_ascii_lowercase();
+        [" on resource", " because", " action", " with an explicit"].iter().any(|next| joined.has(&format!("{action}{next}")))
+    };
+    let names_one = found.action.as_ref().is_some_and(is_sure);
+    if names_one || cause.kind == Kind::Other && found.action.is_none() { found } else { cause }
 }
 
 fn read(whole: &Plain) -> Cause {
