@@ -61,7 +61,7 @@ fn bus_events_come_to_what_stands_beside_them() {
     });
     let files: BTreeSet<String> = event_files("bus").iter().map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     assert!(kinds.iter().all(|kind| files.contains(*kind)), "a file for each kind: {kinds:?}, {files:?}");
-    assert_eq!(kinds.len(), 15, "every kind has its file: {kinds:?}");
+    assert_eq!(kinds.len(), 16, "every kind has its file: {kinds:?}");
 }
 
 #[test]
@@ -77,6 +77,7 @@ fn every_bus_event_is_read_and_written_without_a_difference() {
                 Body::DocumentChanged(change) => change.document.subject(),
                 Body::DocumentSettled(outcome) => outcome.document.subject(),
                 Body::InputRefused(refusal) => refusal.clone().event(event.at).subject,
+                Body::SignalsKept(batch) => batch.clone().event(event.at).subject,
                 Body::SyncHeld(hold) => hold.data_source.subject(),
                 Body::SyncAnswered(receipt) => receipt.data_source.subject(),
                 Body::SyncEnded(outcome) => outcome.data_source.subject(),
@@ -97,20 +98,21 @@ fn every_bus_event_is_read_and_written_without_a_difference() {
 fn ids_stay_the_same_from_one_release_to_the_next() {
     // An id that changed would have the ledger keep what it has a second time. The files hold ids made elsewhere.
     let mut seen = 0;
-    for name in ["signal.document-changed", "signal.refused"] {
+    for name in ["signal.document-changed", "signal.refused", "signal.batch"] {
         for message in read_batch(&folder().join("bus").join(format!("{name}.json"))) {
             let event = Event::from_envelope(&message.body).unwrap();
             let id = match &event.body {
                 Body::DocumentChanged(change) if change.change == ChangeKind::MetadataChanged => continue,
                 Body::DocumentChanged(change) => change.id(),
                 Body::InputRefused(refusal) => refusal.clone().event(event.at).id,
+                Body::SignalsKept(batch) => batch.clone().event(event.at).id,
                 other => panic!("{other:?}"),
             };
             assert_eq!(event.id, id);
             seen += 1;
         }
     }
-    assert_eq!(seen, 5);
+    assert_eq!(seen, 6);
 }
 
 #[test]

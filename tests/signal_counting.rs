@@ -207,6 +207,22 @@ proptest! {
             let found = finish(process.find(&observation.signal.identity())).unwrap();
             prop_assert_eq!(found.as_ref(), Some(observation));
         }
+        // Whoever follows what is told of batches comes to each counted signal once, by a batch told to hold its kind.
+        let mut told: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for event in memory.borrow().ledger.values() {
+            if let Body::SignalsKept(batch) = &event.body {
+                told.entry(batch.evidence.clone()).or_default().extend(batch.kinds.clone());
+            }
+        }
+        let mut reached = Vec::new();
+        for (evidence, kinds) in told {
+            for observation in finish(process.counted(&evidence)).unwrap() {
+                prop_assert!(kinds.contains(observation.signal.fact.kind()));
+                reached.push(observation.signal.identity());
+            }
+        }
+        reached.sort();
+        prop_assert_eq!(reached, memory.borrow().marks.keys().cloned().collect::<Vec<_>>());
     }
 }
 

@@ -1,16 +1,17 @@
 //! Judges signals and counts each once.
 //!
 //! Messages of many signals come in. Each signal is classified, judged and redacted, kept as evidence, and then counted
-//! under its mark. What cannot be read or comes too late is refused with its reason. Everything here can be done twice,
-//! and half: a signal that is counted is known by its mark, whichever message brings it again.
+//! under its mark. What cannot be read or comes too late is refused with its reason. At last the bus is told what was
+//! kept, for those who work on single signals. Everything here can be done twice, and half: a signal that is counted is
+//! known by its mark, whichever message brings it again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use flywheel_engine::signals::batch::{Batch, Entry};
 use flywheel_engine::signals::{Redact, Rules};
 use flywheel_intake::Refused;
-use flywheel_model::{Event, Fact, Hour, Id, Observation, Refusal, Signal};
+use flywheel_model::{Event, Fact, Hour, Id, Observation, Refusal, Signal, SignalBatch};
 use flywheel_ports::{Bus, Counted, Observations, SignalStore, Unavailable};
 use futures::StreamExt;
 use jiff::Timestamp;
@@ -101,11 +102,11 @@ impl<S: SignalStore, O: Observations, B: Bus> Counting<'_, S, O, B> {
         for message in messages {
             self.add(message, now, &mut group);
             if group.observations.len() + group.refusals.len() >= TOGETHER {
-                self.finish(std::mem::take(&mut group), &mut report).await;
+                self.finish(std::mem::take(&mut group), now, &mut report).await;
             }
         }
         if !group.messages.is_empty() {
-            self.finish(group, &mut report).await;
+            self.finish(group, now, &mut report).await;
         }
         report
     }
@@ -151,8 +152,8 @@ impl<S: SignalStore, O: Observations, B: Bus> Counting<'_, S, O, B> {
     }
 
     /// Publishes, keeps and counts a group. If any of it fails, all its messages come again.
-    async fn finish(&self, group: Group, report: &mut Report) {
-        match self.count_group(&group).await {
+    async fn finish(&self, group: Group, now: Timestamp, report: &mut Report) {
+        match self.count_group(&group, now).await {
             Ok((counted, known)) => {
                 report.counted += counted;
                 report.known += known;
@@ -168,7 +169,7 @@ impl<S: SignalStore, O: Observations, B: Bus> Counting<'_, S, O, B> {
         }
     }
 
-    async fn count_group(&self, group: &Group) -> Result<(u64, u64), Unavailable> {
+    async fn count_group(&self, group: &Group, now: Timestamp) -> Result<(u64, u64), Unavailable> {
         // Published before anything is counted: a crash between the two publishes again, under the same ids.
         if !group.refusals.is_empty() {
             self.bus.publish(&group.refusals).await?;
@@ -180,28 +181,37 @@ impl<S: SignalStore, O: Observations, B: Bus> Counting<'_, S, O, B> {
         let evidence = evidence_name(group);
         self.observations.keep(&evidence, &group.observations).await?;
         let entries: Vec<Entry> = group.observations.iter().map(Entry::new).collect();
+        let kinds: BTreeMap<Id, &'static str> =
+            group.observations.iter().zip(&entries).map(|(kept, entry)| (entry.signal.clone(), kept.signal.fact.kind())).collect();
         let hours: BTreeSet<Hour> = entries.iter().filter(|entry| !entry.counts.is_empty()).map(Entry::hour).collect();
         let signals = entries.len() as u64;
         let batches = Batch::split(&evidence, entries).into_iter().map(|batch| self.count_batch(batch)).collect::<Vec<_>>();
         let results: Vec<_> = futures::stream::iter(batches).buffer_unordered(AT_ONCE).collect().await;
-        let counted: u64 = results.into_iter().sum::<Result<u64, Unavailable>>()?;
+        let places: BTreeMap<Id, String> = results.into_iter().collect::<Result<Vec<_>, Unavailable>>()?.into_iter().flatten().collect();
         // Also if all was known: whoever counted it may have died before it could tell.
         if !hours.is_empty() {
             self.store.touch(&hours).await?;
         }
+        let counted = places.values().filter(|place| **place == evidence).count() as u64;
+        self.bus.publish(&batches_kept(&places, &kinds, now)).await?;
         Ok((counted, signals - counted))
     }
 
-    /// Counts those signals of a batch that are new, and says how many.
-    async fn count_batch(&self, mut batch: Batch) -> Result<u64, Unavailable> {
+    /// Counts those signals of a batch that are new, and says from which evidence each is counted.
+    async fn count_batch(&self, mut batch: Batch) -> Result<BTreeMap<Id, String>, Unavailable> {
+        let mut places = BTreeMap::new();
         let mut tries = 0;
         while !batch.entries.is_empty() {
             match self.store.count(&batch).await? {
-                Counted::All => return Ok(batch.entries.len() as u64),
+                Counted::All => {
+                    places.extend(batch.entries.into_iter().map(|entry| (entry.signal, batch.evidence.clone())));
+                    break;
+                }
                 Counted::Known(known) => {
                     let before = batch.entries.len();
                     batch = batch.without(&known);
                     tries += usize::from(batch.entries.len() == before);
+                    places.extend(known);
                 }
                 Counted::Busy => tries += 1,
             }
@@ -209,8 +219,18 @@ impl<S: SignalStore, O: Observations, B: Bus> Counting<'_, S, O, B> {
                 return Err(Unavailable { what: "count signals", why: format!("{TRIES} times others wrote the same rows") });
             }
         }
-        Ok(0)
+        Ok(places)
     }
+}
+
+/// What is told of the evidence that signals are counted from. Of signals that were counted before too: whoever counted
+/// them may have died before it could tell.
+fn batches_kept(places: &BTreeMap<Id, String>, kinds: &BTreeMap<Id, &'static str>, now: Timestamp) -> Vec<Event> {
+    let mut kept: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for (signal, place) in places {
+        kept.entry(place).or_default().extend(kinds.get(signal).map(|kind| (*kind).to_owned()));
+    }
+    kept.into_iter().map(|(evidence, kinds)| SignalBatch { evidence: evidence.to_owned(), kinds }.event(now)).collect()
 }
 
 /// The name of a group's evidence: the same for the same messages.

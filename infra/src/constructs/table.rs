@@ -21,6 +21,8 @@ pub(crate) struct Index {
 pub enum ItemAction {
     /// Read one by its key.
     Get,
+    /// Read many by their keys.
+    GetMany,
     /// Write one, also in a transaction.
     Put,
     /// Change one, also in a transaction.
@@ -31,6 +33,7 @@ impl ItemAction {
     const fn name(self) -> &'static str {
         match self {
             Self::Get => "dynamodb:GetItem",
+            Self::GetMany => "dynamodb:BatchGetItem",
             Self::Put => "dynamodb:PutItem",
             Self::Update => "dynamodb:UpdateItem",
         }

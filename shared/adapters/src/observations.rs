@@ -14,6 +14,9 @@ use crate::SignalTable;
 use crate::error::unavailable;
 use crate::s3;
 
+/// What is asked for, where an answer fails.
+const READ: &str = "read observations";
+
 /// The evidence bucket, and the marks that say which object holds what.
 #[derive(Debug, Clone)]
 pub struct S3Observations {
@@ -27,6 +30,17 @@ impl S3Observations {
     #[must_use]
     pub fn new(config: &aws_types::SdkConfig, bucket: String, marks: SignalTable) -> Self {
         Self { client: s3::client(config), bucket, marks }
+    }
+
+    /// What is kept under a name; nothing once it has expired.
+    async fn read(&self, name: &str) -> Result<Vec<Observation>, Unavailable> {
+        let object = match self.client.get_object().bucket(&self.bucket).key(name).send().await {
+            Ok(object) => object,
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_key()) => return Ok(Vec::new()),
+            Err(error) => return Err(unavailable(READ)(error)),
+        };
+        let packed = object.body.collect().await.map_err(|error| broken(READ, &error))?.into_bytes();
+        unpack(&packed).map_err(|error| broken(READ, &error))
     }
 }
 
@@ -48,14 +62,15 @@ impl Observations for S3Observations {
 
     async fn find(&self, signal: &Id) -> Result<Option<Observation>, Unavailable> {
         let Some(name) = self.marks.evidence_of(signal).await? else { return Ok(None) };
-        let object = match self.client.get_object().bucket(&self.bucket).key(&name).send().await {
-            Ok(object) => object,
-            // Evidence may be kept for a shorter time than marks.
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_key()) => return Ok(None),
-            Err(error) => return Err(unavailable("read observations")(error)),
-        };
-        let packed = object.body.collect().await.map_err(|error| broken("read observations", &error))?.into_bytes();
-        find(&packed, signal).map_err(|error| broken("read observations", &error))
+        Ok(self.read(&name).await?.into_iter().find(|observation| observation.signal.identity() == *signal))
+    }
+
+    async fn counted(&self, name: &str) -> Result<Vec<Observation>, Unavailable> {
+        let observations = self.read(name).await?;
+        let signals = observations.iter().map(|observation| observation.signal.identity()).collect();
+        let mut counted = self.marks.counted_from(name, &signals).await?;
+        // If one came twice, the first was counted.
+        Ok(observations.into_iter().filter(|observation| counted.remove(&observation.signal.identity())).collect())
     }
 }
 
@@ -69,15 +84,8 @@ fn pack(observations: &[Observation]) -> io::Result<Vec<u8>> {
     packed.finish()
 }
 
-/// The first observation of a signal: if it came twice, the first was counted.
-fn find(packed: &[u8], signal: &Id) -> io::Result<Option<Observation>> {
-    for line in BufReader::new(MultiGzDecoder::new(packed)).lines() {
-        let observation: Observation = serde_json::from_str(&line?)?;
-        if observation.signal.identity() == *signal {
-            return Ok(Some(observation));
-        }
-    }
-    Ok(None)
+fn unpack(packed: &[u8]) -> io::Result<Vec<Observation>> {
+    BufReader::new(MultiGzDecoder::new(packed)).lines().map(|line| Ok(serde_json::from_str(&line?)?)).collect()
 }
 
 fn broken(what: &'static str, error: &dyn std::error::Error) -> Unavailable {
@@ -89,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_packed_is_found() {
+    fn what_is_packed_is_unpacked() {
         let observation = |id: &str| -> Observation {
             let signal = format!(r#"{{"signal":{{"id":"{id}","at":"2026-11-23T10:00:00Z","retrieval":{{"query":"one\ntwo"}}}}}}"#);
             serde_json::from_str(&signal).expect("an observation")
@@ -97,9 +105,6 @@ mod tests {
         let observations = ["a", "b", "c"].map(observation);
         let packed = pack(&observations).expect("packed");
         assert_eq!(packed, pack(&observations).expect("packed"));
-        for kept in &observations {
-            assert_eq!(find(&packed, &kept.signal.identity()).expect("readable").as_ref(), Some(kept));
-        }
-        assert_eq!(find(&packed, &observation("d").signal.identity()).expect("readable"), None);
+        assert_eq!(unpack(&packed).expect("readable"), observations);
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem};
 use flywheel_engine::signals::batch::{self, Addition, Batch, Entry};
 use flywheel_model::{Count, Hour, Id, Series};
 use flywheel_ports::{Counted, Counts, Salt, SignalStore, Unavailable};
@@ -20,9 +20,16 @@ use crate::table::{Item, Table, key, number, number_of, string, text_of};
 /// The secret of redaction: in the table, which only the functions that redact and count may read.
 const SALT: &str = "salt";
 
+const SIGNAL: &str = "signal#";
 const MARK: &str = "mark";
 const TOUCHED: &str = "touched";
 const EXPIRES_AT: &str = "expires_at";
+
+/// Rows in one request (`BatchGetItem` in the API reference).
+const READ_TOGETHER: usize = 100;
+
+/// Requests for the same rows, each for what the one before left over.
+const READ_TRIES: usize = 5;
 
 /// The table of signals.
 #[derive(Debug, Clone)]
@@ -43,11 +50,41 @@ impl SignalTable {
         Ok(item.and_then(|item| text_of(&item, "evidence").map(str::to_owned)))
     }
 
+    /// Those among signals whose mark names an object.
+    pub(crate) async fn counted_from(&self, evidence: &str, signals: &BTreeSet<Id>) -> Result<BTreeSet<Id>, Unavailable> {
+        let mut counted = BTreeSet::new();
+        for some in signals.iter().collect::<Vec<_>>().chunks(READ_TOGETHER) {
+            let mut keys: Vec<Item> = some.iter().map(|signal| mark_key(signal)).collect();
+            // What is left over when DynamoDB has little time is asked for again.
+            for _ in 0..READ_TRIES {
+                let wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();
+                let wanted = wanted.map_err(|error| broken(&error))?;
+                let request = self.table.client.batch_get_item().request_items(&self.table.name, wanted);
+                let answer = request.send().await.map_err(unavailable("read marks"))?;
+                let rows = answer.responses.unwrap_or_default().remove(&self.table.name).unwrap_or_default();
+                let here = rows.iter().filter(|row| text_of(row, "evidence") == Some(evidence));
+                counted.extend(here.filter_map(|row| signal_of(text_of(row, "pk")?)));
+                keys = answer.unprocessed_keys.unwrap_or_default().remove(&self.table.name).map(|left| left.keys).unwrap_or_default();
+                if keys.is_empty() {
+                    break;
+                }
+            }
+            if !keys.is_empty() {
+                return Err(Unavailable { what: "read marks", why: format!("{} of them were not read in {READ_TRIES} tries", keys.len()) });
+            }
+        }
+        Ok(counted)
+    }
+
     fn mark(&self, entry: &Entry, evidence: &str) -> Result<TransactWriteItem, Unavailable> {
         let mut item = mark_key(&entry.signal);
         item.insert("evidence".to_owned(), string(evidence));
         item.insert(EXPIRES_AT.to_owned(), number(entry.expires_at().as_second()));
-        let put = Put::builder().table_name(&self.table.name).set_item(Some(item)).condition_expression("attribute_not_exists(pk)");
+        let put = Put::builder()
+            .table_name(&self.table.name)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(pk)")
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         Ok(TransactWriteItem::builder().put(put.build().map_err(|error| broken(&error))?).build())
     }
 
@@ -149,12 +186,12 @@ fn refused<R>(error: &SdkError<TransactWriteItemsError, R>, batch: &Batch) -> Op
         _ => return None,
     };
     let codes: Vec<&str> = reasons.iter().map(|reason| reason.code().unwrap_or("None")).collect();
-    let known: BTreeSet<Id> = batch
+    let known: BTreeMap<Id, String> = batch
         .entries
         .iter()
-        .zip(&codes)
-        .filter(|(_, code)| **code == "ConditionalCheckFailed")
-        .map(|(entry, _)| entry.signal.clone())
+        .zip(reasons)
+        .filter(|(_, reason)| reason.code() == Some("ConditionalCheckFailed"))
+        .filter_map(|(entry, reason)| Some((entry.signal.clone(), text_of(reason.item()?, "evidence")?.to_owned())))
         .collect();
     if !known.is_empty() {
         return Some(Counted::Known(known));
@@ -164,7 +201,12 @@ fn refused<R>(error: &SdkError<TransactWriteItemsError, R>, batch: &Batch) -> Op
 }
 
 fn mark_key(signal: &Id) -> Item {
-    key(&format!("signal#{signal}"), MARK)
+    key(&format!("{SIGNAL}{signal}"), MARK)
+}
+
+/// The signal that a mark's key names.
+fn signal_of(pk: &str) -> Option<Id> {
+    serde_json::from_value(pk.strip_prefix(SIGNAL)?.into()).ok()
 }
 
 fn hour_key(hour: Hour) -> String {

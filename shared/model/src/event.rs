@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::{
     Action, AskedAgain, DocumentChange, DocumentOutcome, Finding, FindingHold, Hold, Id, Outcome, Receipt, Refresh, RefreshHold, Refreshed,
+    SignalBatch,
 };
 
 /// Anything that happened, as it travels over the bus and stays in the ledger.
@@ -50,6 +51,7 @@ impl Event {
         match self.body {
             Body::DocumentChanged(_) => "signal.document-changed",
             Body::InputRefused(_) => "signal.refused",
+            Body::SignalsKept(_) => "signal.batch",
             Body::SyncDecided(_) => "decision.sync",
             Body::SyncHeld(_) => "decision.hold",
             Body::SyncAnswered(_) => "receipt.sync",
@@ -101,6 +103,9 @@ pub enum Body {
     /// Signal: something came in that cannot be used. Kept with its reason, not retried.
     #[serde(rename = "signal.refused")]
     InputRefused(Refusal),
+    /// Signals were kept as evidence and counted.
+    #[serde(rename = "signal.batch")]
+    SignalsKept(SignalBatch),
     /// Decision: synchronise, so.
     #[serde(rename = "decision.sync")]
     SyncDecided(Action),

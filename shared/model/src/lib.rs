@@ -4,6 +4,8 @@
 //! an action out gave. An *outcome* says what it did. Each travels as an [`Event`] that names its causes, so that the
 //! ledger can tell the way from a changed document to its fate and back.
 
+mod batch;
+mod case;
 mod document;
 mod event;
 mod finding;
@@ -13,6 +15,8 @@ mod signal;
 mod sync;
 mod transcript;
 
+pub use batch::SignalBatch;
+pub use case::{CaptureReason, Case, CaseReason, CaseState, Decided, Exchange, Reference, ReferenceOrigin, Source, Variant};
 pub use document::{ChangeKind, DocumentChange, DocumentId, Sequencer, SequencerError};
 pub use event::{Body, Event, Refusal};
 pub use finding::{

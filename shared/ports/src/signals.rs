@@ -22,8 +22,8 @@ pub trait SignalStore {
 pub enum Counted {
     /// All of it is counted.
     All,
-    /// None of it is counted, for these signals were before.
-    Known(BTreeSet<Id>),
+    /// None of it is counted, for these signals were before: each with the evidence that its mark names.
+    Known(BTreeMap<Id, String>),
     /// None of it is counted, for another batch with some of its signals is being counted at this moment.
     Busy,
 }
@@ -44,4 +44,8 @@ pub trait Observations {
 
     /// A counted signal's observation, as long as its mark is kept.
     async fn find(&self, signal: &Id) -> Result<Option<Observation>, Unavailable>;
+
+    /// The observations under a name whose signals were counted from there, each once: a signal that was kept twice, in
+    /// other company, is counted from one place. None if nothing is kept under that name any more.
+    async fn counted(&self, name: &str) -> Result<Vec<Observation>, Unavailable>;
 }

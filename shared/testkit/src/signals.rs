@@ -90,7 +90,8 @@ impl SignalMemory {
             assert!(bytes < 400 * 1_024, "an item of {bytes} bytes");
             self.spent.count_units += 2 * bytes.div_ceil(1_024);
         }
-        let known: BTreeSet<Id> = distinct.into_iter().filter(|signal| self.marks.contains_key(*signal)).cloned().collect();
+        let known: BTreeMap<Id, String> =
+            distinct.into_iter().filter_map(|signal| Some((signal.clone(), self.marks.get(signal)?.clone()))).collect();
         if !known.is_empty() {
             return Counted::Known(known);
         }
@@ -186,6 +187,18 @@ impl Observations for SignalProcess {
         self.call("read observations", |memory| {
             let object = memory.objects.get(memory.marks.get(signal)?)?;
             object.iter().find(|observation| observation.signal.identity() == *signal).cloned()
+        })
+        .await
+    }
+
+    async fn counted(&self, name: &str) -> Result<Vec<Observation>, Unavailable> {
+        self.call("read observations", |memory| {
+            let mut seen = BTreeSet::new();
+            let counted = |observation: &&Observation| {
+                let signal = observation.signal.identity();
+                memory.marks.get(&signal).is_some_and(|place| place == name) && seen.insert(signal)
+            };
+            memory.objects.get(name).into_iter().flatten().filter(counted).cloned().collect()
         })
         .await
     }

@@ -116,8 +116,8 @@ impl Batch {
 
     /// The batch without signals that are counted already.
     #[must_use]
-    pub fn without(mut self, known: &BTreeSet<Id>) -> Self {
-        self.entries.retain(|entry| !known.contains(&entry.signal));
+    pub fn without(mut self, known: &BTreeMap<Id, String>) -> Self {
+        self.entries.retain(|entry| !known.contains_key(&entry.signal));
         self
     }
 

@@ -1,0 +1,60 @@
+//! `flywheel`: looks into a deployed Flywheel, and decides what people decide. Against an AWS account or the local AWS alike:
+//! the usual AWS environment says which.
+
+mod output;
+mod site;
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::output::Output;
+use crate::site::Site;
+
+/// Looks into a deployed Flywheel, and decides what people decide. Region and credentials come from the usual AWS
+/// environment; for the local AWS: `source target/local/env`.
+#[derive(Parser)]
+#[command(name = "flywheel", version)]
+struct Arguments {
+    /// The stack's name.
+    #[arg(long, global = true, default_value = "flywheel", env = "FLYWHEEL_STACK")]
+    stack: String,
+    /// Prints JSON, for scripts.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The names and addresses of what is deployed
+    Outputs,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let output = Output::new(arguments.json);
+    match run(arguments, &output).await {
+        Ok(code) => code,
+        Err(error) => {
+            output.error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode> {
+    let site = Site::connect(arguments.stack).await?;
+    match arguments.command {
+        Command::Outputs => outputs(&site.outputs, output)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn outputs(outputs: &BTreeMap<String, String>, output: &Output) -> Result<()> {
+    output.list(&["OUTPUT", "VALUE"], outputs, outputs.iter().map(|(name, value)| vec![name.clone(), value.clone()]))
+}

@@ -1,0 +1,58 @@
+//! What the tool prints: tables for people, JSON for scripts.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what this module is for")]
+
+use anyhow::Result;
+use comfy_table::presets::NOTHING;
+use comfy_table::{ContentArrangement, Table};
+use serde::Serialize;
+
+/// Standard output, in the form that was asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    json: bool,
+}
+
+impl Output {
+    pub(crate) const fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Things of a kind: a table with these columns for people, the things themselves for scripts.
+    pub(crate) fn list(&self, columns: &[&str], things: &impl Serialize, rows: impl IntoIterator<Item = Vec<String>>) -> Result<()> {
+        if self.json {
+            return print_json(things);
+        }
+        let mut table = Table::new();
+        // Without borders, and on one line each where it is no terminal: so that it can be cut and grepped.
+        table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(columns);
+        for row in rows {
+            table.add_row(row.iter().map(|cell| printable(cell)));
+        }
+        println!("{}", table.trim_fmt());
+        Ok(())
+    }
+
+    /// One thing: in words for people.
+    pub(crate) fn show(&self, thing: &impl Serialize, words: &str) -> Result<()> {
+        if self.json {
+            return print_json(thing);
+        }
+        println!("{}", words.lines().map(printable).collect::<Vec<_>>().join("\n"));
+        Ok(())
+    }
+
+    /// Why it failed, and after `next:` what to do.
+    pub(crate) fn error(&self, error: &anyhow::Error) {
+        eprintln!("error: {error:#}");
+    }
+}
+
+fn print_json(things: &impl Serialize) -> Result<()> {
+    println!("{}", serde_json::to_string_pretty(things)?);
+    Ok(())
+}
+
+/// What users and models wrote must not move a terminal's cursor or change its colours.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}

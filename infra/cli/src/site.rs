@@ -1,0 +1,49 @@
+//! The deployed stack that the tool works on.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, anyhow, bail};
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_cloudformation::error::{DisplayErrorContext, ProvideErrorMetadata};
+
+/// A deployed Flywheel.
+#[derive(Debug)]
+pub(crate) struct Site {
+    /// The stack's name.
+    pub(crate) stack: String,
+    /// Where the AWS environment points.
+    pub(crate) sdk: SdkConfig,
+    /// The stack's outputs.
+    pub(crate) outputs: BTreeMap<String, String>,
+}
+
+impl Site {
+    /// Finds the stack in the account and Region of the AWS environment.
+    pub(crate) async fn connect(stack: String) -> Result<Self> {
+        let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
+        if sdk.region().is_none() {
+            bail!("no AWS Region is set\nnext: set AWS_REGION, or a profile that has one; for the local AWS: source target/local/env");
+        }
+        let answer = aws_sdk_cloudformation::Client::new(&sdk).describe_stacks().stack_name(&stack).send().await;
+        let answer = answer.map_err(|error| match error.message() {
+            Some(message) => {
+                anyhow!("cannot find the stack {stack}: {message}\nnext: name it with --stack, or deploy it with `make deploy`")
+            }
+            None => anyhow!(
+                "cannot ask for the stack {stack}: {}\nnext: check the credentials, and that the local AWS runs if that is meant",
+                DisplayErrorContext(&error)
+            ),
+        })?;
+        let found = answer.stacks.unwrap_or_default().into_iter().next().with_context(|| format!("there is no stack {stack}"))?;
+        let outputs = found.outputs.unwrap_or_default().into_iter();
+        let outputs = outputs.filter_map(|output| Some((output.output_key?, output.output_value?))).collect();
+        Ok(Self { stack, sdk, outputs })
+    }
+
+    /// One output.
+    pub(crate) fn output(&self, name: &str) -> Result<&str> {
+        self.outputs.get(name).map(String::as_str).with_context(|| {
+            format!("the stack {} has no output {name}: it was deployed by another version\nnext: deploy this one", self.stack)
+        })
+    }
+}
