@@ -111,8 +111,7 @@ impl Calibration {
         let has = |features: &Features, feature: Feature| features.get(feature).is_some();
         let mut counting: Vec<Feature> = Feature::ALL.into_iter().filter(|feature| has(features, *feature)).collect();
         let alike = loop {
-            let alike: Vec<&Features> =
-                self.sample.values().filter(|known| counting.iter().all(|feature| has(known, *feature))).collect();
+            let alike: Vec<&Features> = self.sample.values().filter(|known| counting.iter().all(|feature| has(known, *feature))).collect();
             if alike.len() >= enough {
                 break alike;
             }

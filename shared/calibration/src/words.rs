@@ -10,7 +10,16 @@ const STEM: usize = 5;
 
 /// Words that say nothing of what a text is about. English only: function words of other languages count as telling, and
 /// since nearly every passage has them, they raise the coverage of all of a store's retrievals alike.
-const FUNCTION_WORDS: [&str; 134] = ["a", "about", "again", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be", "been", "before", "being", "but", "by", "can", "could", "d", "did", "do", "does", "doesn", "doing", "don", "done", "each", "explain", "for", "from", "give", "had", "has", "have", "having", "he", "help", "her", "here", "him", "his", "how", "i", "if", "in", "into", "is", "isn", "it", "its", "just", "know", "let", "like", "ll", "m", "may", "me", "might", "more", "most", "must", "my", "need", "no", "nor", "not", "of", "off", "on", "once", "only", "or", "other", "our", "out", "over", "own", "please", "re", "s", "same", "shall", "she", "should", "so", "some", "such", "t", "tell", "than", "thank", "thanks", "that", "the", "their", "them", "then", "there", "these", "they", "this", "those", "through", "to", "too", "under", "until", "up", "us", "ve", "very", "want", "was", "we", "were", "what", "when", "where", "which", "while", "who", "whom", "whose", "why", "will", "with", "would", "yes", "you", "your", "yours"];
+const FUNCTION_WORDS: [&str; 134] = [
+    "a", "about", "again", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be", "been", "before", "being", "but", "by", "can",
+    "could", "d", "did", "do", "does", "doesn", "doing", "don", "done", "each", "explain", "for", "from", "give", "had", "has", "have",
+    "having", "he", "help", "her", "here", "him", "his", "how", "i", "if", "in", "into", "is", "isn", "it", "its", "just", "know", "let",
+    "like", "ll", "m", "may", "me", "might", "more", "most", "must", "my", "need", "no", "nor", "not", "of", "off", "on", "once", "only",
+    "or", "other", "our", "out", "over", "own", "please", "re", "s", "same", "shall", "she", "should", "so", "some", "such", "t", "tell",
+    "than", "thank", "thanks", "that", "the", "their", "them", "then", "there", "these", "they", "this", "those", "through", "to", "too",
+    "under", "until", "up", "us", "ve", "very", "want", "was", "we", "were", "what", "when", "where", "which", "while", "who", "whom",
+    "whose", "why", "will", "with", "would", "yes", "you", "your", "yours",
+];
 
 /// Calls `of` with every telling word of a text, stemmed, in order.
 pub(crate) fn telling(text: &str, mut of: impl FnMut(&str)) {
