@@ -5,6 +5,7 @@
 
 pub mod documents;
 pub mod findings;
+pub mod preflight;
 pub mod refresh;
 pub mod s3_event;
 pub mod signals;

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Action, AskedAgain, DocumentChange, DocumentOutcome, Finding, FindingHold, Hold, Id, Outcome, Receipt, Refresh, RefreshHold, Refreshed,
-    SignalBatch,
+    Action, AskedAgain, DocumentChange, DocumentOutcome, Finding, FindingHold, Hold, Id, Outcome, PreflightChange, PreflightHold,
+    PreflightReceipt, PreflightRun, Receipt, Refresh, RefreshHold, Refreshed, SignalBatch,
 };
 
 /// Anything that happened, as it travels over the bus and stays in the ledger.
@@ -65,6 +65,10 @@ impl Event {
             Body::RefreshHeld(_) => "decision.refresh-hold",
             Body::RefreshEnded(_) => "outcome.refresh",
             Body::AskedAgain(_) => "receipt.refresh",
+            Body::PreflightDecided(_) => "decision.preflight",
+            Body::PreflightHeld(_) => "decision.preflight-hold",
+            Body::PreflightWritten(_) => "receipt.preflight",
+            Body::PreflightMade(_) => "outcome.preflight",
         }
     }
 }
@@ -145,6 +149,18 @@ pub enum Body {
     /// Receipt: the failed questions were asked again.
     #[serde(rename = "receipt.refresh")]
     AskedAgain(AskedAgain),
+    /// Decision: check for this before releases, or no longer.
+    #[serde(rename = "decision.preflight")]
+    PreflightDecided(PreflightChange),
+    /// Decision: too little speaks for checks before releases.
+    #[serde(rename = "decision.preflight-hold")]
+    PreflightHeld(PreflightHold),
+    /// Receipt: the checks file was written.
+    #[serde(rename = "receipt.preflight")]
+    PreflightWritten(PreflightReceipt),
+    /// Outcome: the checks were made before a release.
+    #[serde(rename = "outcome.preflight")]
+    PreflightMade(PreflightRun),
 }
 
 /// Input that was refused.

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::error::{PolicyErrors, Problem};
+use crate::preflight::Preflight;
 use crate::signals::{EVALUATIONS, FAILED_LABELS, NO_ANSWER, default_rule};
 use crate::{
     AlarmMapping, Class, DataSource, EvaluationLimit, FailurePolicy, FindingPolicy, FindingRule, Measure, Mode, Policy, Quotas,
@@ -33,6 +34,8 @@ pub(crate) struct File {
     failures: Failures,
     #[serde(default)]
     findings: Findings,
+    #[serde(default)]
+    preflight: Preflight,
     #[serde(default)]
     topic: Vec<Topic>,
     #[serde(default)]
@@ -226,6 +229,7 @@ pub(crate) fn validate(text: &str, file: File) -> Result<Policy, PolicyErrors> {
     };
     let failures = check.failures(file.failures);
     let findings = check.findings(file.findings);
+    let preflight = check.preflight(file.preflight);
     let topics = check.topics(file.topic);
     let intents = check.intents(file.intent);
     let alarms = file.alarm.into_iter().filter_map(|alarm| check.alarm(alarm)).collect();
@@ -261,6 +265,7 @@ pub(crate) fn validate(text: &str, file: File) -> Result<Policy, PolicyErrors> {
             signals,
             failures,
             findings,
+            preflight,
             topics,
             intents,
             alarms,
@@ -272,17 +277,23 @@ pub(crate) fn validate(text: &str, file: File) -> Result<Policy, PolicyErrors> {
     }
 }
 
-struct Check<'a> {
+pub(crate) struct Check<'a> {
     text: &'a str,
     problems: Vec<Problem>,
 }
 
 impl Check<'_> {
-    fn problem(&mut self, span: Range<usize>, field: &str, problem: String, fix: &str) {
+    pub(crate) fn problem(&mut self, span: Range<usize>, field: &str, problem: String, fix: &str) {
         self.problems.push(Problem { line: line_at(self.text, span.start), field: field.to_owned(), problem, fix: fix.to_owned() });
     }
 
-    fn number<T: PartialOrd + Copy + Debug>(&mut self, field: &str, value: Option<Spanned<T>>, default: T, range: RangeInclusive<T>) -> T {
+    pub(crate) fn number<T: PartialOrd + Copy + Debug>(
+        &mut self,
+        field: &str,
+        value: Option<Spanned<T>>,
+        default: T,
+        range: RangeInclusive<T>,
+    ) -> T {
         let Some(value) = value else { return default };
         if !range.contains(value.get_ref()) {
             let fix = format!("use {:?} to {:?} (default {default:?})", range.start(), range.end());

@@ -6,12 +6,14 @@
 
 mod error;
 mod file;
+mod preflight;
 mod signals;
 
 use flywheel_model::DataSourceId;
 use sha2::{Digest, Sha256};
 
 pub use error::{PolicyErrors, Problem};
+pub use preflight::{PreflightPolicy, WhenUnable};
 pub use signals::{AlarmMapping, Class, EvaluationLimit, FailurePolicy, FindingPolicy, FindingRule, Measure, SignalPolicy};
 
 /// A validated policy.
@@ -34,6 +36,8 @@ pub struct Policy {
     pub failures: FailurePolicy,
     /// When a change is a finding.
     pub findings: FindingPolicy,
+    /// When releases are checked before they start.
+    pub preflight: PreflightPolicy,
     /// Topics of retrievals, each name once.
     pub topics: Vec<Class>,
     /// Intents of conversations, each name once.
@@ -263,6 +267,16 @@ exclude = ["drafts/**"]
             assert!(problem.starts_with(starts), "{problem} does not start with {starts}");
         }
         assert_eq!(told.len(), 5, "{told:?}");
+    }
+
+    #[test]
+    fn checks_before_releases_have_their_own_table() {
+        let table = "[preflight]\nfailed_share = 0.3\nwhen_unable = \"stop\"\nroles = [\"arn:aws:iam::111122223333:role/deploy\"]\n";
+        let preflight = Policy::parse(&format!("{GOOD}{table}")).expect("valid").preflight;
+        assert_eq!((preflight.failed_share, preflight.recurs, preflight.when_unable), (0.3, 2, WhenUnable::Stop));
+        let told = problems(&format!("{GOOD}[preflight]\nroles = [\"deploy\"]\nsurely = 2.0\n"));
+        assert!(told[0].starts_with("line 10: preflight.roles: \"deploy\" is not the ARN of a role"), "{told:?}");
+        assert!(told[1].starts_with("line 11: preflight.surely: 2.0 is out of range"), "{told:?}");
     }
 
     #[test]

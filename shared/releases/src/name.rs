@@ -90,6 +90,11 @@ pub(crate) fn arn(text: &Plain) -> Option<String> {
     None
 }
 
+/// The first role that is named by its ARN.
+pub(crate) fn role(text: &Plain) -> Option<String> {
+    arn(text).filter(|arn| arn.contains(":role/"))
+}
+
 /// What a text says is missing.
 pub(crate) fn missing(text: &Plain) -> Option<String> {
     let ends = [

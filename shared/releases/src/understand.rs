@@ -124,7 +124,18 @@ fn denial(text: &Plain) -> Option<Cause> {
         _ => action,
     };
     let resource = name::denied(text, named.map_or(0, |(_, end)| end));
-    Some(Cause { kind, principal: name::principal(text), action, resource, encoded: name::encoded(text) })
+    let (principal, resource) = match kind {
+        Kind::TrustPolicy => (name::principal(text).or_else(|| service_to_be_trusted(text)), resource.or_else(|| name::role(text))),
+        _ => (name::principal(text), resource),
+    };
+    Some(Cause { kind, principal, action, resource, encoded: name::encoded(text) })
+}
+
+/// The service that wants to assume a role: `cannot be assumed by Lambda`.
+fn service_to_be_trusted(text: &Plain) -> Option<String> {
+    let at = text.after("assumed by ", 0)?;
+    let name: &str = text.text[at..].split(['.', ',', ';', '(', '\n', '"']).next()?;
+    prefix_of_service(name).map(|prefix| format!("{prefix}.amazonaws.com"))
 }
 
 /// The action that the text writes out, and where it ends.
