@@ -1,8 +1,10 @@
 //! The ports of the loops on AWS. Architecture invariant: only this crate knows the AWS SDK.
 
+mod account;
 mod bodies;
 mod buckets;
 mod bus;
+mod checks;
 mod config;
 mod error;
 mod findings;
@@ -11,6 +13,7 @@ mod ledger;
 mod observations;
 mod policy;
 mod questions;
+mod releases;
 mod s3;
 mod signal_queue;
 mod signals;
@@ -19,9 +22,11 @@ mod state;
 mod table;
 mod wakes;
 
+pub use account::AwsAccount;
 pub use bodies::InvocationLogBucket;
 pub use buckets::S3Buckets;
 pub use bus::EventBridgeBus;
+pub use checks::ChecksObject;
 pub use config::load_config;
 pub use findings::FindingTable;
 pub use knowledge_bases::BedrockKnowledgeBases;
@@ -29,6 +34,7 @@ pub use ledger::Ledger;
 pub use observations::S3Observations;
 pub use policy::{PolicySource, PolicyUnavailable};
 pub use questions::BedrockQuestions;
+pub use releases::ReleaseTable;
 pub use signal_queue::{ConversationQueue, SqsSignals};
 pub use signals::SignalTable;
 pub use spans::SpanTable;

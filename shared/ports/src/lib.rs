@@ -7,6 +7,7 @@
 
 mod findings;
 mod logs;
+mod preflight;
 mod signals;
 
 use flywheel_engine::documents::Document;
@@ -17,6 +18,7 @@ use jiff::Timestamp;
 
 pub use findings::{Alarms, Looked, Memory, Questions, Refreshes};
 pub use logs::{Bodies, Conversations, Group, KeptSpan, Salt, SignalQueue, Spans};
+pub use preflight::{Checks, Releases, Surroundings};
 pub use signals::{Counted, Counts, Observations, SignalStore};
 
 /// Something that this process needs did not answer, or not now. Trying again later is the remedy, and the queue does

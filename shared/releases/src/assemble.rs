@@ -177,7 +177,7 @@ mod tests {
             stack_event(4, "shop", "UPDATE_ROLLBACK_COMPLETE", ""),
         ]
         .iter()
-        .map(|event| from_stack_event(event).expect("a record"))
+        .filter_map(|event| from_stack_event(event).expect("read"))
         .collect()
     }
 
@@ -240,7 +240,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn order_and_duplicates_of_records_do_not_matter(order in Just((0..6_usize).collect::<Vec<_>>()).prop_shuffle(), twice in 0..6_usize) {
+        fn order_and_duplicates_of_records_do_not_matter(order in Just((0..5_usize).collect::<Vec<_>>()).prop_shuffle(), twice in 0..5_usize) {
             let records = failed_release();
             let mut shuffled: Vec<Record> = order.iter().map(|place| records[*place].clone()).collect();
             shuffled.push(records[twice].clone());

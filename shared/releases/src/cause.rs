@@ -139,6 +139,13 @@ impl Cause {
         Self { kind, principal: None, action: None, resource: None, encoded: None }
     }
 
+    /// With the role in place of its session, which may be named after a person.
+    #[must_use]
+    pub fn without_session(mut self) -> Self {
+        self.principal = self.principal.map(|principal| role_of(&principal).unwrap_or(principal));
+        self
+    }
+
     /// Takes in what STS made of the encoded message: the principal, the action, the resource, and whether a policy
     /// denies it. What STS does not tell stays as it was.
     #[must_use]

@@ -9,6 +9,7 @@
 mod action;
 mod assemble;
 mod cause;
+mod deployment;
 mod log;
 mod name;
 mod plain;
@@ -20,6 +21,7 @@ mod understand;
 pub use action::{action_of, prefix_of_source};
 pub use assemble::{CAUSES, Release, assemble, roots};
 pub use cause::{Cause, Kind, role_of};
+pub use deployment::{Deployment, DeploymentLog};
 pub use log::{LogReader, Said};
 pub use record::{Ending, Record, What, cloud_trail, from_cloud_trail, from_event, from_stack_event};
 pub use understand::{LONGEST, understand};

@@ -8,7 +8,8 @@ use crate::action::{action_of, prefix_of_source};
 use crate::cause::{Cause, Kind, role_of};
 use crate::understand::understand;
 
-/// One fact about a release. The same fact told twice is the same record.
+/// One fact about a release. The same fact told twice is the same record. It names roles, never their sessions: those may be
+/// named after people.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Record {
     /// Which release it is of, as far as its source tells: a stack's operation, a pipeline's execution, a deployment. A
@@ -60,7 +61,7 @@ pub enum Ending {
 pub fn from_event(event: &Value) -> Result<Option<Record>, String> {
     let kind = text(event, "/detail-type").ok_or("detail-type is missing; expected an event of EventBridge")?;
     match kind {
-        "CloudFormation Stack Status Change" | "CloudFormation Resource Status Change" => cloud_formation(event).map(Some),
+        "CloudFormation Stack Status Change" | "CloudFormation Resource Status Change" => cloud_formation(event),
         "CodePipeline Pipeline Execution State Change" | "CodePipeline Action Execution State Change" => code_pipeline(event),
         "CodeDeploy Deployment State-change Notification" => code_deploy(event),
         "AWS API Call via CloudTrail" => from_cloud_trail(event.pointer("/detail").unwrap_or(&Value::Null)),
@@ -68,11 +69,11 @@ pub fn from_event(event: &Value) -> Result<Option<Record>, String> {
     }
 }
 
-/// Reads one of a stack's events, as `DescribeStackEvents` lists them.
+/// Reads one of a stack's events, as `DescribeStackEvents` lists them. Nothing if it says only that a part of it goes well.
 ///
 /// # Errors
 /// Which field is missing or wrong.
-pub fn from_stack_event(event: &Value) -> Result<Record, String> {
+pub fn from_stack_event(event: &Value) -> Result<Option<Record>, String> {
     let field = |name: &str| text(event, &format!("/{name}"));
     let parts = StackEvent {
         stack: field("StackId").ok_or("StackId is missing")?,
@@ -98,7 +99,7 @@ pub fn from_cloud_trail(record: &Value) -> Result<Option<Record>, String> {
     }
     let role = cause.principal.as_deref().map(|principal| role_of(principal).unwrap_or_else(|| principal.to_owned()));
     let at = time(text(record, "/eventTime"), "eventTime")?;
-    Ok(Some(Record { release: None, service: None, role, at, what: What::Denied(cause) }))
+    Ok(Some(Record { release: None, service: None, role, at, what: What::Denied(cause.without_session()) }))
 }
 
 /// Why a call that CloudTrail recorded failed; nothing if it did not. The call itself names the action where the message
@@ -134,7 +135,7 @@ struct StackEvent<'a> {
     at: Timestamp,
 }
 
-fn cloud_formation(event: &Value) -> Result<Record, String> {
+fn cloud_formation(event: &Value) -> Result<Option<Record>, String> {
     let field = |name: &str| text(event, &format!("/detail/{name}"));
     let parts = StackEvent {
         stack: field("stack-id").ok_or("detail.stack-id is missing")?,
@@ -150,7 +151,7 @@ fn cloud_formation(event: &Value) -> Result<Record, String> {
 }
 
 impl StackEvent<'_> {
-    fn record(&self) -> Record {
+    fn record(&self) -> Option<Record> {
         // All events of one operation, those of nested stacks included, carry its token.
         let release = self.token.filter(|token| !token.is_empty()).unwrap_or(self.stack);
         let name = self.stack.split("stack/").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or(self.stack);
@@ -163,7 +164,7 @@ impl StackEvent<'_> {
         };
         let failed = || {
             let cause = self.reason.map_or(Cause::of(Kind::Other), understand);
-            What::Failed(cause)
+            What::Failed(cause.without_session())
         };
         let what = match (is_stack, self.status) {
             (
@@ -178,10 +179,9 @@ impl StackEvent<'_> {
             }
             (true, _) => failed(),
             (false, status) if status.ends_with("_FAILED") => failed(),
-            // What goes well says only that the release is under way.
-            (false, _) => What::Began,
+            (false, _) => return None,
         };
-        Record { release: Some(release.to_owned()), service: Some(name.to_owned()), role: None, at: self.at, what }
+        Some(Record { release: Some(release.to_owned()), service: Some(name.to_owned()), role: None, at: self.at, what })
     }
 }
 
@@ -197,7 +197,7 @@ fn code_pipeline(event: &Value) -> Result<Option<Record>, String> {
         (false, "STOPPED" | "STOPPING" | "SUPERSEDED" | "CANCELED") => What::Ended(Ending::Stopped),
         (true, "FAILED") => {
             let said = [field("execution-result/error-code"), field("execution-result/external-execution-summary")];
-            What::Failed(understand(&said.into_iter().flatten().collect::<Vec<_>>().join(": ")))
+            What::Failed(understand(&said.into_iter().flatten().collect::<Vec<_>>().join(": ")).without_session())
         }
         _ => return Ok(None),
     };
