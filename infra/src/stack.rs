@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::Options;
 use crate::cfn::{Exp, Parameter, Template, reference};
 use crate::constructs::{
-    Alarms, Batches, Bucket, Bus, Documents, Function, Grant, ItemAction, KnowledgeBases, PolicyStore, Queue, Rule, Table,
+    Alarms, Batches, Bucket, Bus, Documents, Function, Grant, ItemAction, KnowledgeBases, PolicyStore, Queue, Rule, Surroundings, Table,
 };
 use crate::constructs::{TableSpec, table};
 
@@ -33,11 +33,17 @@ const ASSEMBLE: FunctionCode =
 const DETECT: FunctionCode = FunctionCode { name: "detect-changes", parameter: "DetectChangesCodeKey", output: "DetectChangesFunction" };
 const REFRESH: FunctionCode = FunctionCode { name: "refresh-topics", parameter: "RefreshTopicsCodeKey", output: "RefreshTopicsFunction" };
 
+const LEARN: FunctionCode = FunctionCode { name: "learn-preflight", parameter: "LearnPreflightCodeKey", output: "LearnPreflightFunction" };
+const CHECK: FunctionCode = FunctionCode { name: "run-preflight", parameter: "RunPreflightCodeKey", output: "RunPreflightFunction" };
+
 /// The functions of the stack.
-pub const FUNCTIONS: [FunctionCode; 8] = [TRACK, SYNC, RECORD, COUNT, READ, ASSEMBLE, DETECT, REFRESH];
+pub const FUNCTIONS: [FunctionCode; 10] = [TRACK, SYNC, RECORD, COUNT, READ, ASSEMBLE, DETECT, REFRESH, LEARN, CHECK];
 
 /// Observations are kept this long: what findings, tests and evaluation cases are made of. Counts and findings stay longer.
 const OBSERVATION_DAYS: i32 = 30;
+
+/// Earlier versions of the checks file are kept this long.
+const EARLIER_CHECKS_DAYS: i32 = 365;
 
 /// EventBridge: an event pattern has at most 2,048 characters
 /// (<https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html>); the rest of the pattern takes about 130.
@@ -86,8 +92,12 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     let signals =
         Table::new(t, TableSpec { name: "signals", stack: options.stack.clone(), keep: options.target.keeps_data(), indexes: Vec::new() });
     let evidence = Bucket::new(t, "evidence", OBSERVATION_DAYS, options.target.keeps_data());
+    let releases =
+        Table::new(t, TableSpec { name: "releases", stack: options.stack.clone(), keep: options.target.keeps_data(), indexes: Vec::new() });
+    let checks = Bucket::versioned(t, "checks", EARLIER_CHECKS_DAYS, options.target.keeps_data());
     if options.target.insists_on_tls() {
         evidence.insist_on_tls(t);
+        checks.insist_on_tls(t);
     }
 
     let changes = Queue::new(t, &alarms, "changes", 1, 900);
@@ -99,6 +109,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     let conversations = Queue::new(t, &alarms, "conversations", 0, 1_800);
     let looks = Queue::new(t, &alarms, "looks", 0, 900);
     let findings = Queue::new(t, &alarms, "findings", 0, 900);
+    let releasing = Queue::new(t, &alarms, "releases", 5, 900);
     let buckets = policy.buckets();
     let patterns: Vec<_> = in_patterns(&buckets)
         .into_iter()
@@ -148,6 +159,8 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
             json!({ "source": ["flywheel"], "detail-type": ["finding.opened", "outcome.refresh"] }),
         )],
     );
+
+    releasing.fed_by(t, &release_rules(policy, &bus));
 
     let mut track = Function::new(TRACK.name, TRACK.parameter, 128);
     track.consume(&changes, Batches { size: 100, at_once: None });
@@ -213,16 +226,36 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     refresh.env("FLYWHEEL_SIGNALS_TABLE", signals.name());
     refresh.env("FLYWHEEL_EVIDENCE_BUCKET", evidence.name());
 
+    let mut learn = Function::new(LEARN.name, LEARN.parameter, 256);
+    learn.consume(&releasing, Batches { size: 100, at_once: Some(2) });
+    learn.allow(releases.query());
+    learn.allow(releases.items(&[ItemAction::Put]));
+    learn.allow(signals.items(&[ItemAction::Get, ItemAction::Put]));
+    learn.allow(checks.get("preflight"));
+    learn.allow(checks.put("preflight"));
+    learn.allow(checks.list());
+    learn.env("FLYWHEEL_RELEASES_TABLE", releases.name());
+    learn.env("FLYWHEEL_SIGNALS_TABLE", signals.name());
+    learn.env("FLYWHEEL_CHECKS_BUCKET", checks.name());
+
+    let mut check = Function::new(CHECK.name, CHECK.parameter, 256);
+    check.allow(checks.get("preflight"));
+    check.allow(checks.list());
+    for grant in Surroundings::of(policy).look() {
+        check.allow(grant);
+    }
+    check.env("FLYWHEEL_CHECKS_BUCKET", checks.name());
+
     for function in [&mut track, &mut sync, &mut refresh] {
         function.allow(wakes.send());
         function.env("FLYWHEEL_STATE_TABLE", state.name());
         function.env("FLYWHEEL_WAKES_QUEUE_URL", wakes.url());
     }
-    for function in [&mut track, &mut sync, &mut count, &mut read, &mut detect, &mut refresh] {
+    for function in [&mut track, &mut sync, &mut count, &mut read, &mut detect, &mut refresh, &mut learn, &mut check] {
         function.allow(bus.put_events());
         function.env("FLYWHEEL_BUS", bus.name());
     }
-    for function in [&mut track, &mut sync, &mut count, &mut read, &mut assemble, &mut detect, &mut refresh] {
+    for function in [&mut track, &mut sync, &mut count, &mut read, &mut assemble, &mut detect, &mut refresh, &mut learn, &mut check] {
         function.allow(store.read());
         for (name, id) in store.ids() {
             function.env(format!("FLYWHEEL_POLICY_{}", name.to_uppercase()), id);
@@ -234,7 +267,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     record.allow(ledger.items(&[ItemAction::Put]));
     record.env("FLYWHEEL_LEDGER_TABLE", ledger.name());
 
-    let functions = [track, sync, record, count, read, assemble, detect, refresh];
+    let functions = [track, sync, record, count, read, assemble, detect, refresh, learn, check];
     for (mut function, code) in functions.into_iter().zip(FUNCTIONS) {
         for (name, value) in &options.environment {
             function.env(name, Exp::from(value.as_str()));
@@ -252,6 +285,10 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     t.output("LedgerTable", "Table of every event that passed over the bus", &ledger.name());
     t.output("SignalsTable", "Table of counts, histories and findings", &signals.name());
     t.output("EvidenceBucket", "Bucket of observations", &evidence.name());
+    t.output("ChecksBucket", "Bucket of the checks file", &checks.name());
+    t.output("ReleasesTable", "Table of releases", &releases.name());
+    t.output("ReleasesQueueUrl", "Queue that releases are told to", &releasing.url());
+    t.output("ReleasesDeadLetterQueueUrl", "News of releases that were given up", &releasing.dead_letters_url());
     t.output("Bus", "Event bus", &bus.name());
     t.output("ChangesQueueUrl", "Queue of document changes", &changes.url());
     t.output("ChangesDeadLetterQueueUrl", "Document changes that were given up", &changes.dead_letters_url());
@@ -267,6 +304,48 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
         t.output(output, "AppConfig id", &id);
     }
     Ok(template)
+}
+
+/// What tells of releases, and of the checks that were made before them.
+fn release_rules<'a>(policy: &Policy, bus: &'a Bus) -> Vec<Rule<'a>> {
+    let on_default_bus = |id: &'static str, description, source: &str, kinds: &[&str]| {
+        Rule::on_default_bus(id, description, json!({ "source": [source], "detail-type": kinds }))
+    };
+    let mut rules = vec![
+        on_default_bus(
+            "StackChanges",
+            "Stacks and their resources",
+            "aws.cloudformation",
+            &["CloudFormation Stack Status Change", "CloudFormation Resource Status Change"],
+        ),
+        on_default_bus(
+            "PipelineChanges",
+            "Pipelines and their actions",
+            "aws.codepipeline",
+            &["CodePipeline Pipeline Execution State Change", "CodePipeline Action Execution State Change"],
+        ),
+        on_default_bus("DeploymentChanges", "CodeDeploy", "aws.codedeploy", &["CodeDeploy Deployment State-change Notification"]),
+        Rule::on_bus(
+            "ChecksMade",
+            "Checks made before releases",
+            bus,
+            json!({ "source": ["flywheel"], "detail-type": ["outcome.preflight"] }),
+        ),
+    ];
+    if !policy.preflight.roles.is_empty() {
+        rules.push(Rule::on_default_bus(
+            "DeniedCalls",
+            "Calls of the deploying roles that were denied",
+            json!({
+                "detail-type": ["AWS API Call via CloudTrail"],
+                "detail": {
+                    "errorCode": [{ "exists": true }],
+                    "userIdentity": { "sessionContext": { "sessionIssuer": { "arn": policy.preflight.roles } } }
+                }
+            }),
+        ));
+    }
+    rules
 }
 
 /// The buckets in as many groups as patterns have to be.

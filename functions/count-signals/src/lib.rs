@@ -80,7 +80,7 @@ pub struct Counting<'c, S, O, B> {
     /// The policy's rules.
     pub rules: &'c Rules,
     /// Takes out of texts what must not be kept.
-    pub redact: &'c Redact<'c>,
+    pub redact: &'c dyn Redact,
 }
 
 /// What the messages counted together come to.
@@ -147,7 +147,7 @@ impl<S: SignalStore, O: Observations, B: Bus> Counting<'_, S, O, B> {
 
     /// Keeps what was refused, redacted. What cannot be redacted is not kept.
     fn refusal(&self, refused: &Unreadable, message: &str) -> Refusal {
-        let redact = |text: &str| catch_unwind(AssertUnwindSafe(|| (self.redact)(text).into_owned())).unwrap_or_default();
+        let redact = |text: &str| catch_unwind(AssertUnwindSafe(|| self.redact.text(text).into_owned())).unwrap_or_default();
         Refusal::new(&redact(&refused.reason), message, &redact(&refused.input))
     }
 

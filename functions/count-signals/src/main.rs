@@ -32,8 +32,7 @@ async fn main() -> Result<(), Error> {
             Some((version, rules)) if version == policy.version => rules,
             _ => Rules::new(&policy),
         };
-        let counting =
-            Counting { store: &store, observations: &observations, bus: &bus, rules: &rules, redact: &|text| redactor.redact(text) };
+        let counting = Counting { store: &store, observations: &observations, bus: &bus, rules: &rules, redact: &redactor };
         let now = Timestamp::now();
         let messages = event.payload.records.into_iter().map(|record| message(record, now)).collect();
         let report = counting.count(messages, now).await;

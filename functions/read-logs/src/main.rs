@@ -27,7 +27,7 @@ async fn main() -> Result<(), Error> {
     run(service_fn(async |event: LambdaEvent<Box<RawValue>>| {
         let policy = policies.current().await?;
         let quiet = SignedDuration::from_secs(policy.signals.quiet_seconds.into());
-        let report = world.take_in(event.payload.get().as_bytes(), &|text| redactor.redact(text), quiet, Timestamp::now()).await?;
+        let report = world.take_in(event.payload.get().as_bytes(), &redactor, quiet, Timestamp::now()).await?;
         let mut metrics = Metrics::new("read-logs");
         metrics.add("SignalsRead", Unit::Count, report.signals);
         metrics.add("SpansKept", Unit::Count, report.spans);

@@ -23,14 +23,10 @@ pub enum Feature {
     Coverage,
 }
 
-impl Feature {
-    pub(crate) const ALL: [Self; 3] = [Self::TopScore, Self::Lead, Self::Coverage];
-}
-
 /// The features of one retrieval, as far as it tells them.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Features {
-    /// In the order of [`Feature::ALL`]; all are finite.
+    /// In the order of [`Feature`]; all are finite.
     values: [Option<f32>; 3],
 }
 
@@ -54,6 +50,10 @@ impl Features {
     #[must_use]
     pub fn get(&self, feature: Feature) -> Option<f64> {
         self.values[feature as usize].map(f64::from)
+    }
+
+    pub(crate) fn have(&self, features: &[Feature]) -> bool {
+        features.iter().all(|feature| self.values[*feature as usize].is_some())
     }
 
     pub(crate) fn has_any(&self) -> bool {
@@ -162,7 +162,7 @@ mod tests {
             passages in prop::collection::vec(".{0,60}", 0..4),
         ) {
             let features = Features::of(scores, query.as_deref(), passages.iter().map(String::as_str));
-            for feature in Feature::ALL {
+            for feature in [Feature::TopScore, Feature::Lead, Feature::Coverage] {
                 prop_assert!(features.get(feature).is_none_or(f64::is_finite));
             }
             prop_assert!(features.get(Feature::Lead).is_none_or(|lead| lead >= 0.0));

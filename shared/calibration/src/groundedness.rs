@@ -4,7 +4,10 @@ use std::collections::HashSet;
 
 use crate::words;
 
-/// Below this share an answer is likely to say what its passages do not: half of its words are from elsewhere.
+/// Below this share an answer is likely to say what its passages do not: most of its words are from elsewhere.
+///
+/// Of 243 answers of three assistants to multi-turn questions, 10 lay below. People gave 9 of those 10 a faithfulness of 2
+/// of 4 or less, as they did 15 in all (precision 0.90, recall 0.60), and none of the 10 the full 4.
 pub const UNGROUNDED: f64 = 0.5;
 
 /// Fewer telling words than these say too little to be held against anything.

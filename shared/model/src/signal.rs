@@ -147,6 +147,10 @@ pub struct Retrieval {
     /// The trace that it belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<Key>,
+    /// The user that asked, by the application's own id. Kept only as a placeholder `[user:…]` made with the deployment's
+    /// salt, so that a user's data can be found and erased.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<Key>,
     /// What was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
@@ -206,6 +210,10 @@ pub struct Conversation {
     /// The trace that it belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<Key>,
+    /// The user that took part, by the application's own id. Kept only as a placeholder `[user:…]` made with the deployment's
+    /// salt, so that a user's data can be found and erased.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<Key>,
     /// The arm of each experiment that it took part in: experiment → variant.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub variants: BTreeMap<String, String>,

@@ -1,10 +1,10 @@
 //! The policy file as written: TOML with positions, then checked field by field.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::ops::{Range, RangeInclusive};
 
-use flywheel_model::{DataSourceId, Key, Metric};
+use flywheel_model::{CaptureReason, DataSourceId, Key, Metric};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -12,7 +12,7 @@ use crate::error::{PolicyErrors, Problem};
 use crate::preflight::Preflight;
 use crate::signals::{EVALUATIONS, FAILED_LABELS, NO_ANSWER, default_rule};
 use crate::{
-    AlarmMapping, Class, DataSource, EvaluationLimit, FailurePolicy, FindingPolicy, FindingRule, Measure, Mode, Policy, Quotas,
+    AlarmMapping, CapturePolicy, Class, DataSource, EvaluationLimit, FailurePolicy, FindingPolicy, FindingRule, Measure, Mode, Policy, Quotas,
     SignalPolicy, SyncPolicy,
 };
 
@@ -34,6 +34,8 @@ pub(crate) struct File {
     failures: Failures,
     #[serde(default)]
     findings: Findings,
+    #[serde(default)]
+    capture: Capture,
     #[serde(default)]
     preflight: Preflight,
     #[serde(default)]
@@ -96,6 +98,19 @@ struct RuleTable {
     change: Option<Spanned<f64>>,
     measure: Option<Measure>,
     minimum_sample: Option<Spanned<u64>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Capture {
+    threshold: Option<Spanned<f64>>,
+    lowest_share: Option<Spanned<f64>>,
+    learn_from: Option<Spanned<u32>>,
+    learn_days: Option<Spanned<u32>>,
+    again_minutes: Option<Spanned<u32>>,
+    keep_days: Option<Spanned<u32>>,
+    questions_at_most: Option<Spanned<u32>>,
+    weights: BTreeMap<CaptureReason, Spanned<f64>>,
 }
 
 #[derive(Deserialize)]
@@ -229,6 +244,7 @@ pub(crate) fn validate(text: &str, file: File) -> Result<Policy, PolicyErrors> {
     };
     let failures = check.failures(file.failures);
     let findings = check.findings(file.findings);
+    let capture = check.capture(file.capture);
     let preflight = check.preflight(file.preflight);
     let topics = check.topics(file.topic);
     let intents = check.intents(file.intent);
@@ -265,6 +281,7 @@ pub(crate) fn validate(text: &str, file: File) -> Result<Policy, PolicyErrors> {
             signals,
             failures,
             findings,
+            capture,
             preflight,
             topics,
             intents,
@@ -390,6 +407,22 @@ impl Check<'_> {
             };
         }
         FindingPolicy::new(baseline_days, window_days, false_alarms_a_month, false_discovery_rate, drift_a_month, rules)
+    }
+
+    fn capture(&mut self, table: Capture) -> CapturePolicy {
+        let weight = |(reason, weight): (CaptureReason, Spanned<f64>)| {
+            (reason, self.number(&format!("capture.weights.{reason}"), Some(weight), 1.0, 0.0..=10.0))
+        };
+        CapturePolicy {
+            weights: table.weights.into_iter().map(weight).collect(),
+            threshold: self.number("capture.threshold", table.threshold, 0.5, 0.01..=10.0),
+            lowest_share: self.number("capture.lowest_share", table.lowest_share, 0.01, 0.001..=0.5),
+            learn_from: self.number("capture.learn_from", table.learn_from, 200, 50..=1_000),
+            learn_days: self.number("capture.learn_days", table.learn_days, 28, 2..=60),
+            again_minutes: self.number("capture.again_minutes", table.again_minutes, 15, 1..=1_440),
+            keep_days: self.number("capture.keep_days", table.keep_days, 180, 1..=3_650),
+            questions_at_most: self.number("capture.questions_at_most", table.questions_at_most, 2_000, 10..=20_000),
+        }
     }
 
     fn topics(&mut self, tables: Vec<Topic>) -> Vec<Class> {

@@ -4,6 +4,7 @@
 //! the file at once, each with its line, field, value and fix. A policy that does not parse is never in force: the last
 //! good one stays.
 
+mod capture;
 mod error;
 mod file;
 mod preflight;
@@ -12,6 +13,7 @@ mod signals;
 use flywheel_model::DataSourceId;
 use sha2::{Digest, Sha256};
 
+pub use capture::CapturePolicy;
 pub use error::{PolicyErrors, Problem};
 pub use preflight::{PreflightPolicy, WhenUnable};
 pub use signals::{AlarmMapping, Class, EvaluationLimit, FailurePolicy, FindingPolicy, FindingRule, Measure, SignalPolicy};
@@ -36,6 +38,8 @@ pub struct Policy {
     pub failures: FailurePolicy,
     /// When a change is a finding.
     pub findings: FindingPolicy,
+    /// When a retrieval becomes an evaluation case.
+    pub capture: CapturePolicy,
     /// When releases are checked before they start.
     pub preflight: PreflightPolicy,
     /// Topics of retrievals, each name once.
@@ -164,7 +168,7 @@ impl DataSource {
 
 #[cfg(test)]
 mod tests {
-    use flywheel_model::Metric;
+    use flywheel_model::{CaptureReason, Metric};
     use proptest::prelude::*;
 
     use super::*;
@@ -267,6 +271,15 @@ exclude = ["drafts/**"]
             assert!(problem.starts_with(starts), "{problem} does not start with {starts}");
         }
         assert_eq!(told.len(), 5, "{told:?}");
+    }
+
+    #[test]
+    fn each_reason_to_capture_has_a_weight_of_its_own() {
+        let policy = Policy::parse(&format!("{GOOD}[capture.weights]\nlow_scores = 0.4\n")).expect("valid");
+        assert_eq!((policy.capture.weight(CaptureReason::LowScores), policy.capture.weight(CaptureReason::NoAnswer)), (0.4, 1.0));
+        let told = problems(&format!("{GOOD}[capture.weights]\nno_answer = -1.0\n"));
+        assert!(told[0].starts_with("line 10: capture.weights.no_answer: -1.0 is out of range; use 0.0 to 10.0"), "{told:?}");
+        assert!(problems(&format!("{GOOD}[capture.weights]\nboredom = 1.0\n"))[0].contains("boredom"));
     }
 
     #[test]

@@ -87,6 +87,12 @@ impl Redactor {
         Cow::Owned(redacted)
     }
 
+    /// What stands for a user's id, whatever it looks like: `[user:3fa9c1d2e07b5a41]`. Of such a placeholder, itself.
+    #[must_use]
+    pub fn user(&self, id: &str) -> String {
+        placeholder::of_user(&self.key, id)
+    }
+
     /// The values in a text, in order and without overlaps. Placeholders are none.
     #[must_use]
     pub fn find(&self, text: &str) -> Vec<Span> {

@@ -1,4 +1,4 @@
-//! `[email:3fa9c1d2]`: what stands in a value's place.
+//! `[email:3fa9c1d2]`: what stands in a value's place, and `[user:3fa9c1d2e07b5a41]` in that of a user's id.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -12,17 +12,43 @@ use crate::Kind;
 /// of very many share one does no harm.
 const SHOWN: usize = 8;
 
+/// How many a user's placeholder shows. It is what data are looked up and erased by, so that no two users may share one:
+/// among a million users the chance that any two do is 3 in 100 million.
+const USER_SHOWN: usize = 16;
+
+const USER: &str = "user";
+
 /// Appends the placeholder of a value.
 pub(crate) fn write(out: &mut String, key: &Hmac<Sha256>, kind: Kind, value: &str) {
+    write_hash(out, key, kind.name(), &normalised(kind, value), SHOWN);
+}
+
+/// The placeholder of a user's id; of a placeholder, itself.
+pub(crate) fn of_user(key: &Hmac<Sha256>, id: &str) -> String {
+    let mut placeholder = String::new();
+    if is_user(id) {
+        placeholder.push_str(id);
+    } else {
+        write_hash(&mut placeholder, key, USER, id, USER_SHOWN);
+    }
+    placeholder
+}
+
+fn is_user(id: &str) -> bool {
+    let inside = id.as_bytes().strip_prefix(b"[").and_then(|rest| inner_length(rest, USER.as_bytes(), USER_SHOWN));
+    inside.is_some_and(|inside| inside + 2 == id.len())
+}
+
+fn write_hash(out: &mut String, key: &Hmac<Sha256>, name: &str, value: &str, shown: usize) {
     let mut mac = key.clone();
-    mac.update(kind.name().as_bytes());
+    mac.update(name.as_bytes());
     mac.update(&[0]);
-    mac.update(normalised(kind, value).as_bytes());
+    mac.update(value.as_bytes());
     let hash = mac.finalize().into_bytes();
     out.push('[');
-    out.push_str(kind.name());
+    out.push_str(name);
     out.push(':');
-    for byte in hash.iter().take(SHOWN / 2) {
+    for byte in hash.iter().take(shown / 2) {
         // Writing into a string does not fail.
         let _ = write!(out, "{byte:02x}");
     }
@@ -67,17 +93,23 @@ pub(crate) fn next(text: &str, from: usize) -> Option<Range<usize>> {
     loop {
         at += text.get(at..)?.find('[')?;
         let rest = &text.as_bytes()[at + 1..];
-        if let Some(length) = Kind::ALL.iter().find_map(|kind| inner_length(rest, kind.name().as_bytes())) {
+        if let Some(length) = length_at(rest) {
             return Some(at..at + length + 2);
         }
         at += 1;
     }
 }
 
-fn inner_length(rest: &[u8], name: &[u8]) -> Option<usize> {
+/// How long the placeholder is whose inside begins here, without its brackets.
+fn length_at(rest: &[u8]) -> Option<usize> {
+    let of_kind = Kind::ALL.iter().find_map(|kind| inner_length(rest, kind.name().as_bytes(), SHOWN));
+    of_kind.or_else(|| inner_length(rest, USER.as_bytes(), USER_SHOWN))
+}
+
+fn inner_length(rest: &[u8], name: &[u8], shown: usize) -> Option<usize> {
     let hash = rest.strip_prefix(name)?.strip_prefix(b":")?;
-    let is_hash = hash.get(..SHOWN)?.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) && hash.get(SHOWN) == Some(&b']');
-    is_hash.then_some(name.len() + 1 + SHOWN)
+    let is_hash = hash.get(..shown)?.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) && hash.get(shown) == Some(&b']');
+    is_hash.then_some(name.len() + 1 + shown)
 }
 
 /// The key that all placeholders of one salt are made with.

@@ -425,6 +425,19 @@ fn placeholders_are_stable_and_differ_with_the_salt() {
 }
 
 #[test]
+fn a_users_id_becomes_a_placeholder_whatever_it_is() {
+    let placeholder = redactor().user("u-17");
+    assert_eq!(placeholder, "[user:804982eba3c0a646]");
+    assert_eq!(redactor().user(&placeholder), placeholder, "one that is there stays");
+    assert_eq!(redactor().redact(&placeholder), placeholder);
+    assert_ne!(Redactor::new(b"another").user("u-17"), placeholder);
+    for id in ["u-18", "U-17", "", "[user:1]", "[user:0000000000000000", "[user:3fa9c1d2e07b5a41]x", "[email:3fa9c1d2]"] {
+        assert!(!redactor().user(id).contains(id) || id.is_empty(), "{id}");
+        assert_eq!(redactor().user(id).len(), placeholder.len());
+    }
+}
+
+#[test]
 fn what_needs_no_change_is_borrowed_and_placeholders_stay() {
     assert!(matches!(redactor().redact("nothing to see"), std::borrow::Cow::Borrowed(_)));
     let text = "password=[secret:0a1b2c3d] call [phone:00112233] or [email:aabbccdd]";

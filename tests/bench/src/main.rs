@@ -4,8 +4,10 @@
 mod aws_stub;
 mod binomial;
 mod bound;
+mod capture;
 mod cold_start;
 mod detection;
+mod duplicates;
 mod http;
 mod intake;
 mod job_per_object;
@@ -13,6 +15,7 @@ mod kb_sync;
 mod redaction;
 mod report;
 mod runtime_api;
+mod unsure;
 
 use std::path::PathBuf;
 
@@ -67,6 +70,14 @@ enum What {
         #[arg(long, default_value = "target/bench/redaction.json")]
         out: PathBuf,
     },
+    /// What of retrievals and answers is worth keeping as a case
+    Capture {
+        #[command(flatten)]
+        settings: capture::Settings,
+        /// Where the figures go
+        #[arg(long, default_value = "target/bench/capture.json")]
+        out: PathBuf,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -76,5 +87,6 @@ fn main() -> anyhow::Result<()> {
         What::Intake { settings, out } => intake::run(settings, &out),
         What::ColdStart { settings, out } => cold_start::run(settings, &out),
         What::Redaction { settings, out } => redaction::run(&settings, &out),
+        What::Capture { settings, out } => capture::run(&settings, &out),
     }
 }

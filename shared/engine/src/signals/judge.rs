@@ -13,7 +13,7 @@ use flywheel_policy::FailurePolicy;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::phrases::{Phrases, normal};
+use super::no_answer::NoAnswer;
 
 /// The most characters of a text that a detail quotes: more than is kept, since redaction comes in between.
 const QUOTED: usize = 400;
@@ -24,7 +24,7 @@ const TOLD: usize = 10;
 /// The policy's rules for failures, compiled.
 #[derive(Debug)]
 pub struct Judge {
-    no_answer: Phrases,
+    no_answer: NoAnswer,
     phrases: Vec<String>,
     /// By name in lower case.
     limits: HashMap<String, f64>,
@@ -36,7 +36,7 @@ impl Judge {
     #[must_use]
     pub fn new(policy: &FailurePolicy) -> Self {
         Self {
-            no_answer: Phrases::new(policy.no_answer.iter().map(String::as_str)),
+            no_answer: NoAnswer::new(&policy.no_answer),
             phrases: policy.no_answer.clone(),
             limits: policy.evaluations.iter().map(|limit| (limit.name.to_lowercase(), limit.below)).collect(),
             failed_labels: policy.failed_labels.iter().map(|label| label.to_lowercase()).collect(),
@@ -98,7 +98,7 @@ impl Judge {
 
     fn reply(&self, reply: Option<&str>, failures: &mut Evidence) {
         let Some(reply) = reply else { return };
-        if let Some(phrase) = self.no_answer.in_text(&normal(reply)).next() {
+        if let Some(phrase) = self.no_answer.said_by(reply) {
             failures.add(FailureReason::NoAnswer, &["it says \"", &self.phrases[phrase], "\""]);
         }
     }

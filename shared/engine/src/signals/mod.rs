@@ -6,11 +6,10 @@
 pub mod batch;
 mod classify;
 mod judge;
+mod no_answer;
 mod phrases;
 mod redact;
 mod tally;
-
-use std::borrow::Cow;
 
 use flywheel_model::{Observation, Signal};
 use flywheel_policy::Policy;
@@ -18,11 +17,8 @@ use jiff::{SignedDuration, Timestamp};
 
 pub use classify::Classifier;
 pub use judge::{Judge, resolution};
-pub use redact::{redact, redact_evaluations, redact_failures, redact_json, redact_passage, redact_text, redact_turn};
+pub use redact::{Redact, redact, redact_evaluations, redact_failures, redact_json, redact_passage, redact_text, redact_turn};
 pub use tally::{counts, tally};
-
-/// Takes personal data and secrets out of a text.
-pub type Redact<'r> = dyn for<'t> Fn(&'t str) -> Cow<'t, str> + 'r;
 
 /// How far ahead of ours a sender's clock may be.
 const AHEAD: SignedDuration = SignedDuration::from_mins(10);
@@ -75,7 +71,7 @@ impl Rules {
 
     /// Makes a signal an observation: judged by all that it says, kept without what must not be kept.
     #[must_use]
-    pub fn observe(&self, mut signal: Signal, without: &Redact) -> Observation {
+    pub fn observe(&self, mut signal: Signal, without: &dyn Redact) -> Observation {
         let class = self.classifier.class(&signal.fact);
         let mut failures = self.judge.failures(&signal.fact);
         redact(&mut signal, without);
@@ -92,6 +88,10 @@ impl Rules {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
+    use flywheel_model::Key;
+
     use super::*;
 
     fn rules(more: &str) -> Rules {
@@ -119,7 +119,16 @@ mod tests {
         let rules = rules("[[intent]]\nname = \"refund\"\nwords = [\"secret word\"]\n");
         let json = r#"{"id":"a","at":"2026-11-23T10:00:00Z","conversation":{"error":"secret failure",
             "turns":[{"role":"user","text":"the Secret  WORD"},{"role":"assistant","tool_calls":[{"name":"t","arguments":{"secret":["secret",1]}}]}]}}"#;
-        let observation = rules.observe(signal(json), &|text| text.replace("ecret", "*").into());
+        struct NoSecret;
+        impl Redact for NoSecret {
+            fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
+                text.replace("ecret", "*").into()
+            }
+            fn user(&self, id: &Key) -> Key {
+                id.clone()
+            }
+        }
+        let observation = rules.observe(signal(json), &NoSecret);
         assert_eq!(observation.class.as_ref().map(flywheel_model::Key::as_str), Some("refund"));
         assert_eq!(observation.failures[0].detail, "s* failure");
         assert!(!serde_json::to_string(&observation).expect("JSON").contains("ecret"));

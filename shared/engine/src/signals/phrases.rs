@@ -1,5 +1,7 @@
 //! Phrases found in text, as whole words and in any case.
 
+use std::ops::Range;
+
 use aho_corasick::AhoCorasick;
 
 /// Characters of one text that are looked through: what a text is about, and that it gives no answer, stands within.
@@ -18,13 +20,18 @@ impl Phrases {
         Self { automaton: AhoCorasick::new(phrases).expect("a policy file is far smaller than what an automaton can hold") }
     }
 
-    /// The places of the phrases in a text that is [`normal`], once for each time that one stands there.
+    /// The phrases in a text that is [`normal`], once for each time that one stands there.
     pub(super) fn in_text(&self, text: &str) -> impl Iterator<Item = usize> {
+        self.places(text).map(|(phrase, _)| phrase)
+    }
+
+    /// The same, with where each stands.
+    pub(super) fn places(&self, text: &str) -> impl Iterator<Item = (usize, Range<usize>)> {
         let whole = move |found: &aho_corasick::Match| {
             !joined(text[..found.start()].chars().next_back(), text[found.start()..].chars().next())
                 && !joined(text[..found.end()].chars().next_back(), text[found.end()..].chars().next())
         };
-        self.automaton.find_overlapping_iter(text).filter(whole).map(|found| found.pattern().as_usize())
+        self.automaton.find_overlapping_iter(text).filter(whole).map(|found| (found.pattern().as_usize(), found.range()))
     }
 }
 
@@ -39,7 +46,7 @@ fn combines(c: char) -> bool {
 }
 
 /// Thai, Lao, Myanmar, Khmer, kana and Han; Hangul too, where particles are written onto the word.
-fn unspaced(c: char) -> bool {
+pub(super) fn unspaced(c: char) -> bool {
     matches!(c,
         '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' | '\u{3040}'..='\u{30ff}'
         | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}' | '\u{20000}'..='\u{3134f}')

@@ -100,6 +100,7 @@ fn is_of_retrieval(retrieval: &Retrieval, failure: &Failure) -> bool {
 #[cfg(test)]
 mod tests {
     use flywheel_policy::Policy;
+    use flywheel_redaction::Redactor;
 
     use super::super::Rules;
     use super::*;
@@ -108,7 +109,7 @@ mod tests {
         let source = "[[data_source]]\nknowledge_base = \"KB12345678\"\ndata_source = \"DS12345678\"\nbucket = \"docs\"\n";
         let rules = Rules::new(&Policy::parse(&format!("mode = \"act\"\n{source}")).expect("valid"));
         let signal = format!(r#"{{"id":"i","at":"2026-11-23T10:00:00Z","{kind}":{json}}}"#);
-        let observation = rules.observe(serde_json::from_str(&signal).expect("a signal"), &|text| text.into());
+        let observation = rules.observe(serde_json::from_str(&signal).expect("a signal"), &Redactor::new(b"a salt for tests"));
         let tell = |(series, count): (Series, Count)| {
             let parts: Vec<String> = count.parts.into_keys().collect();
             format!("{}/{} {}/{} {}", series.metric, series.key, count.events, count.trials, parts.join("+")).trim_end().to_owned()
