@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use flywheel_releases::understand;
+use flywheel_releases::{Kind, assemble, cloud_trail, from_stack_event, understand};
 use serde_json::Value;
 
 #[test]
@@ -52,6 +52,43 @@ fn labelled_messages_are_understood() {
     println!("{:<20} {invented:>4}", "invented actions");
     let share = |what: &str| counts.get(what).map_or(1.0, |(right, all)| *right as f64 / *all as f64);
     assert!(share("kind") >= 0.95 && share("literal action") >= 0.98 && invented == 0);
+}
+
+#[test]
+fn denied_calls_name_their_action_and_others_name_none() {
+    let Some(folder) = folder("releases") else { return };
+    let records = |name: &str| -> Vec<Value> {
+        let file: Value = serde_json::from_str(&fs::read_to_string(folder.join(name)).unwrap()).unwrap();
+        file["Records"].as_array().unwrap().clone()
+    };
+    for record in records("cloudtrail_denied.json") {
+        let cause = cloud_trail(&record).unwrap().unwrap();
+        let prefix = record["eventSource"].as_str().unwrap().trim_end_matches(".amazonaws.com");
+        assert_eq!(cause.action, Some(format!("{prefix}:{}", record["eventName"].as_str().unwrap())), "{record}");
+        assert!(cause.kind.is_denial() && cause.principal.is_some(), "{cause:?}");
+    }
+    for record in records("cloudtrail_other_errors.json") {
+        let cause = cloud_trail(&record).unwrap().unwrap();
+        assert!(cause.action.is_none() || cause.kind == Kind::TrustPolicy, "{record} {cause:?}");
+    }
+    assert!(records("cloudtrail_success.json").iter().all(|record| cloud_trail(record).unwrap().is_none()));
+}
+
+#[test]
+fn events_of_real_stacks_are_read_whatever_is_left_of_them() {
+    let Some(folder) = folder("releases") else { return };
+    for entry in fs::read_dir(folder.join("cfn_failed_stack_events")).unwrap() {
+        let file: Value = serde_json::from_str(&fs::read_to_string(entry.unwrap().path()).unwrap()).unwrap();
+        let events = file["StackEvents"].as_array().unwrap();
+        // Their times were taken out; they are listed with the last first.
+        let records = events.iter().rev().enumerate().filter_map(|(second, event)| {
+            let mut event = event.clone();
+            event["Timestamp"] = Value::from(jiff::Timestamp::from_second(second as i64).unwrap().to_string());
+            from_stack_event(&event).unwrap()
+        });
+        let releases = assemble(records);
+        assert!(releases.iter().all(|release| release.causes.iter().all(|cause| cause.action.is_none())), "{releases:?}");
+    }
 }
 
 /// A folder of the data, or nothing (and a line that says so) if nobody named one.

@@ -42,6 +42,9 @@ pub const FUNCTIONS: [FunctionCode; 10] = [TRACK, SYNC, RECORD, COUNT, READ, ASS
 /// Observations are kept this long: what findings, tests and evaluation cases are made of. Counts and findings stay longer.
 const OBSERVATION_DAYS: i32 = 30;
 
+/// The checks file.
+const CHECKS: &str = "preflight/checks.toml";
+
 /// Earlier versions of the checks file are kept this long.
 const EARLIER_CHECKS_DAYS: i32 = 365;
 
@@ -231,15 +234,15 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     learn.allow(releases.query());
     learn.allow(releases.items(&[ItemAction::Put]));
     learn.allow(signals.items(&[ItemAction::Get, ItemAction::Put]));
-    learn.allow(checks.get("preflight"));
-    learn.allow(checks.put("preflight"));
+    learn.allow(checks.get_object(CHECKS));
+    learn.allow(checks.put_object(CHECKS));
     learn.allow(checks.list());
     learn.env("FLYWHEEL_RELEASES_TABLE", releases.name());
     learn.env("FLYWHEEL_SIGNALS_TABLE", signals.name());
     learn.env("FLYWHEEL_CHECKS_BUCKET", checks.name());
 
     let mut check = Function::new(CHECK.name, CHECK.parameter, 256);
-    check.allow(checks.get("preflight"));
+    check.allow(checks.get_object(CHECKS));
     check.allow(checks.list());
     for grant in Surroundings::of(policy).look() {
         check.allow(grant);

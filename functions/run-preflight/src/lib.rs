@@ -1,9 +1,9 @@
 //! Makes the checks before a release of a service, and says whether it may start.
 
-use flywheel_engine::preflight::{Answer, ChecksFile, Report, report};
+use flywheel_engine::preflight::{ChecksError, ChecksFile, Report, report};
 use flywheel_model::{Body, Event, Id};
 use flywheel_policy::WhenUnable;
-use flywheel_ports::{Checks, Surroundings, Unavailable};
+use flywheel_ports::Surroundings;
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -14,27 +14,21 @@ pub struct Request {
     pub service: String,
 }
 
-/// Makes the active checks of a service.
+/// Makes the active checks of a service, as they stand in a checks file; none if there is no file yet.
 ///
 /// # Errors
-/// If the checks file cannot be read.
-pub async fn check<C: Checks, S: Surroundings>(
-    checks: &C,
+/// What is wrong with the file.
+pub async fn check<S: Surroundings>(
+    file: Option<&str>,
     account: &S,
     service: &str,
     when_unable: WhenUnable,
-) -> Result<Report, Unavailable> {
-    let file = match checks.read().await? {
-        Some((text, _)) => {
-            ChecksFile::parse(&text).map_err(|error| Unavailable { what: "read the checks file", why: error.to_string() })?
-        }
-        None => ChecksFile::default(),
-    };
+) -> Result<Report, ChecksError> {
+    let file = file.map_or_else(|| Ok(ChecksFile::default()), ChecksFile::parse)?;
     let active = file.active(Some(service));
     let needs: Vec<_> = active.iter().map(|check| check.need.clone()).collect();
     let answers = account.look(&needs).await;
-    let answered = active.into_iter().zip(answers.into_iter().chain(std::iter::repeat(Answer::Unable("it was not asked".to_owned()))));
-    Ok(report(service, answered.collect(), when_unable))
+    Ok(report(service, active.into_iter().zip(answers).collect(), when_unable))
 }
 
 /// The event that tells of a run. The same request has the same id, as often as it is tried.

@@ -4,7 +4,7 @@
 use flywheel_adapters::{AwsAccount, ChecksObject, EventBridgeBus, PolicySource, load_config};
 use flywheel_engine::preflight::Report;
 use flywheel_kit::{start_logging, variable};
-use flywheel_ports::Bus;
+use flywheel_ports::{Bus, Checks};
 use jiff::Timestamp;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn};
 use run_preflight::{Request, check, event};
@@ -21,7 +21,8 @@ async fn main() -> Result<(), Error> {
         let unavailable = |error: &dyn std::error::Error| failure("PreflightUnavailable", error.to_string());
         let policy = policies.current().await.map_err(|error| unavailable(&error))?;
         let service = request.payload.service;
-        let report = check(&checks, &account, &service, policy.preflight.when_unable).await.map_err(|error| unavailable(&error))?;
+        let file = checks.read().await.map_err(|error| unavailable(&error))?.map(|(text, _)| text);
+        let report = check(file.as_deref(), &account, &service, policy.preflight.when_unable).await.map_err(|error| unavailable(&error))?;
         bus.publish(&[event(&report, &request.context.request_id, Timestamp::now())]).await.map_err(|error| unavailable(&error))?;
         if report.may_start {
             return Ok::<Report, Diagnostic>(report);

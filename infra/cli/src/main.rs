@@ -2,6 +2,8 @@
 //! the usual AWS environment says which.
 
 mod output;
+mod preflight;
+mod releases;
 mod site;
 
 use std::collections::BTreeMap;
@@ -32,6 +34,11 @@ struct Arguments {
 enum Command {
     /// The names and addresses of what is deployed
     Outputs,
+    /// Releases and why they failed
+    #[command(subcommand)]
+    Releases(releases::Command),
+    /// Makes the checks before a release, and fails if it may not start
+    Preflight(preflight::Preflight),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -48,13 +55,14 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode> {
-    let site = Site::connect(arguments.stack).await?;
     match arguments.command {
-        Command::Outputs => outputs(&site.outputs, output)?,
+        Command::Outputs => outputs(&Site::connect(arguments.stack).await?.outputs, output),
+        Command::Releases(command) => releases::run(command, &Site::connect(arguments.stack).await?, output).await,
+        Command::Preflight(preflight) => preflight.run(arguments.stack, output).await,
     }
-    Ok(ExitCode::SUCCESS)
 }
 
-fn outputs(outputs: &BTreeMap<String, String>, output: &Output) -> Result<()> {
-    output.list(&["OUTPUT", "VALUE"], outputs, outputs.iter().map(|(name, value)| vec![name.clone(), value.clone()]))
+fn outputs(outputs: &BTreeMap<String, String>, output: &Output) -> Result<ExitCode> {
+    output.list(&["OUTPUT", "VALUE"], outputs, outputs.iter().map(|(name, value)| vec![name.clone(), value.clone()]))?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -76,6 +76,18 @@ impl Bucket {
         Grant::new("GetObjects", ["s3:GetObject"], vec![self.objects(prefix)])
     }
 
+    /// Leave to read one object.
+    #[must_use]
+    pub fn get_object(&self, key: &str) -> Grant {
+        Grant::new("GetObject", ["s3:GetObject"], vec![cfn::sub(format!("${{{}.Arn}}/{key}", self.id))])
+    }
+
+    /// Leave to write one object.
+    #[must_use]
+    pub fn put_object(&self, key: &str) -> Grant {
+        Grant::new("PutObject", ["s3:PutObject"], vec![cfn::sub(format!("${{{}.Arn}}/{key}", self.id))])
+    }
+
     /// Leave to see which objects there are: without it, S3 does not say of an object that it is not there.
     #[must_use]
     pub fn list(&self) -> Grant {
@@ -94,7 +106,7 @@ impl Bucket {
 }
 
 /// A bucket that is private and encrypted.
-fn private() -> s3::bucket::Bucket {
+fn private() -> s3::Bucket_ {
     s3::Bucket! {
         bucket_encryption: s3::bucket::BucketEncryption! {
             server_side_encryption_configuration: vec![s3::bucket::ServerSideEncryptionRule! {

@@ -368,11 +368,229 @@ pub(crate) fn literal(text: &str, surely: bool) -> Option<(String, usize)> {
         return None;
     }
     let service = service.to_ascii_lowercase();
-    // API Gateway's actions are in capitals; all others begin with one.
-    let mut letters = name.chars();
-    let first = letters.next().map(|letter| letter.to_ascii_uppercase()).map(String::from).unwrap_or_default();
-    Some((format!("{service}:{first}{}", letters.as_str()), end))
+    Some((format!("{service}:{}", cased(name)), end))
 }
+
+/// An operation with its capitals, where a text has it in small letters: SQS writes `sqs:createqueue`. IAM does not mind,
+/// people do. What is no row of known words keeps the letters that it has but the first.
+fn cased(name: &str) -> String {
+    let capital = |word: &str| {
+        let mut letters = word.chars();
+        letters.next().map(|letter| letter.to_ascii_uppercase()).into_iter().chain(letters).collect::<String>()
+    };
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) || name.len() > 60 {
+        return capital(name);
+    }
+    // For each length, the last word of a row of words that is so long.
+    let mut last: Vec<Option<&str>> = vec![None; name.len() + 1];
+    for start in 0..name.len() {
+        if start > 0 && last[start].is_none() {
+            continue;
+        }
+        let verbs = if start == 0 { VERBS } else { &[] };
+        for word in verbs.iter().chain(NOUNS) {
+            let end = start + word.len();
+            if name.get(start..end).is_some_and(|part| part.eq_ignore_ascii_case(word)) {
+                last[end].get_or_insert(word);
+            }
+        }
+    }
+    let mut words = Vec::new();
+    let mut end = name.len();
+    while let Some(word) = last[end] {
+        words.push(capital(word));
+        end -= word.len();
+        if end == 0 {
+            return words.into_iter().rev().collect();
+        }
+    }
+    capital(name)
+}
+
+/// The words that operations are made of beside their verbs.
+const NOUNS: &[&str] = &[
+    "Access",
+    "Account",
+    "Action",
+    "Address",
+    "Addresses",
+    "Agent",
+    "Alarm",
+    "Alias",
+    "Api",
+    "Application",
+    "Assume",
+    "Attribute",
+    "Attributes",
+    "Base",
+    "Batch",
+    "Block",
+    "Boundary",
+    "Bucket",
+    "Bus",
+    "By",
+    "Certificate",
+    "Change",
+    "Cluster",
+    "Code",
+    "Configuration",
+    "Connection",
+    "Container",
+    "Data",
+    "Database",
+    "Definition",
+    "Deployment",
+    "Destination",
+    "Discovery",
+    "Distribution",
+    "Document",
+    "Domain",
+    "Encryption",
+    "Endpoint",
+    "Engine",
+    "Entity",
+    "Event",
+    "Execution",
+    "File",
+    "Filter",
+    "Flow",
+    "For",
+    "From",
+    "Function",
+    "Gateway",
+    "Grant",
+    "Group",
+    "Groups",
+    "Hosted",
+    "Id",
+    "Identity",
+    "Image",
+    "In",
+    "Index",
+    "Ingestion",
+    "Inline",
+    "Instance",
+    "Instances",
+    "Interface",
+    "Internet",
+    "Invocation",
+    "Item",
+    "Items",
+    "Job",
+    "Key",
+    "Keys",
+    "Knowledge",
+    "Layer",
+    "Layers",
+    "Letter",
+    "Lifecycle",
+    "Linked",
+    "Listener",
+    "Load",
+    "Balancer",
+    "Log",
+    "Logging",
+    "Machine",
+    "Mapping",
+    "Message",
+    "Messages",
+    "Metric",
+    "Model",
+    "Nat",
+    "Network",
+    "Object",
+    "Objects",
+    "Of",
+    "On",
+    "Operation",
+    "Origin",
+    "Parameter",
+    "Parameters",
+    "Permission",
+    "Permissions",
+    "Pipeline",
+    "Plan",
+    "Policies",
+    "Policy",
+    "Pool",
+    "Principal",
+    "Profile",
+    "Project",
+    "Provider",
+    "Public",
+    "Queue",
+    "Queues",
+    "Record",
+    "Region",
+    "Regions",
+    "Replication",
+    "Repository",
+    "Resource",
+    "Resources",
+    "Response",
+    "Rest",
+    "Retention",
+    "Role",
+    "Roles",
+    "Route",
+    "Rule",
+    "Rules",
+    "Saml",
+    "Schedule",
+    "Schema",
+    "Secret",
+    "Security",
+    "Service",
+    "Services",
+    "Session",
+    "Set",
+    "Sets",
+    "Source",
+    "Stack",
+    "Stacks",
+    "Stage",
+    "State",
+    "Status",
+    "Step",
+    "Storage",
+    "Stream",
+    "Streams",
+    "Subnet",
+    "Subnets",
+    "Subscription",
+    "Subscriptions",
+    "Table",
+    "Tables",
+    "Tag",
+    "Tags",
+    "Target",
+    "Targets",
+    "Task",
+    "Template",
+    "Termination",
+    "Protection",
+    "To",
+    "Token",
+    "Topic",
+    "Topics",
+    "Trail",
+    "Type",
+    "Types",
+    "Url",
+    "User",
+    "Users",
+    "Value",
+    "Version",
+    "Versions",
+    "Vpc",
+    "Vpcs",
+    "Visibility",
+    "Volume",
+    "Web",
+    "With",
+    "Zone",
+    "Zones",
+];
 
 #[cfg(test)]
 mod tests {
@@ -402,6 +620,11 @@ mod tests {
             ("EC2:describeVpcs", false, Some("ec2:DescribeVpcs")),
             ("s3:* on", false, Some("s3:*")),
             ("bedrock-agentcore:CreateGateway.", true, Some("bedrock-agentcore:CreateGateway")),
+            ("sqs:createqueue on", false, Some("sqs:CreateQueue")),
+            ("lambda:createeventsourcemapping", false, Some("lambda:CreateEventSourceMapping")),
+            ("bedrock:invokemodelwithresponsestream", false, Some("bedrock:InvokeModelWithResponseStream")),
+            ("iam:zzz", false, Some("iam:Zzz")),
+            ("apigateway:POST", false, Some("apigateway:POST")),
             ("arn:aws:iam::1:role/x", false, None),
             ("https://example.com", false, None),
             ("12:30:07", false, None),

@@ -108,10 +108,19 @@ pub(crate) fn missing(text: &Plain) -> Option<String> {
         " was not found",
         " is not found",
     ];
-    arn(text)
-        .or_else(|| said(text))
-        .or_else(|| before(text, &ends))
-        .or_else(|| after(text, &["no export named ", "not found: ", "unable to fetch parameters [", "can't find the specified secret: "]))
+    arn(text).or_else(|| said(text)).or_else(|| before(text, &ends)).or_else(|| {
+        after(
+            text,
+            &[
+                "no export named ",
+                "not found: ",
+                "does not exist: ",
+                "no bucket named ",
+                "unable to fetch parameters [",
+                "can't find the specified secret: ",
+            ],
+        )
+    })
 }
 
 /// What a text says is there already, or in use.

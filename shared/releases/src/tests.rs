@@ -84,7 +84,7 @@ fn an_action_is_named_in_many_words() {
         ("The role lacks the lambda:ListTags permission", "lambda:ListTags"),
         (
             "ERROR: user: arn:aws:iam::1:user/ci is not authorized to perform: dynamodb:describetable on resource: arn:aws:dynamodb:us-east-1:1:table/t",
-            "dynamodb:Describetable",
+            "dynamodb:DescribeTable",
         ),
         (
             "Cannot access stream arn:aws:kinesis:us-east-1:111122223333:stream/in. Please ensure the role can perform the GetRecords, GetShardIterator and DescribeStream Actions on your stream in IAM.",
@@ -198,6 +198,14 @@ fn a_resource_is_named_as_the_service_writes_it() {
         let text = format!("User: arn:aws:iam::1:user/ci is not authorized to perform: {text}");
         assert_eq!(understand(&text).resource.as_deref(), Some(resource), "{text}");
     }
+}
+
+#[test]
+fn leave_to_make_a_service_linked_role_is_a_permission_and_its_absence_a_prerequisite() {
+    let denied = "User: arn:aws:iam::1:user/ci is not authorized to perform: iam:CreateServiceLinkedRole on resource: arn:aws:iam::1:role/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS";
+    assert_eq!(read(denied).1.as_deref(), Some("iam:CreateServiceLinkedRole"));
+    assert_eq!(read("Insufficient permissions to create the service linked role").0, Kind::OpaqueDenial);
+    assert_eq!(read("The service linked role must exist before a cluster is created").0, Kind::MissingPrerequisite);
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn read(whole: &Plain) -> Cause {
     if text.has_any(BAD_CREDENTIALS) {
         return Cause::of(Kind::BadCredentials);
     }
-    if text.has_any(NEEDED_FIRST) {
+    if text.has_any(NEEDED_FIRST) && named_action(text).is_none() && !text.has("insufficient permission") {
         return Cause { resource: name::missing(text), ..Cause::of(Kind::MissingPrerequisite) };
     }
     if let Some(cause) = denial(text) {
@@ -89,7 +89,7 @@ fn without_cascade(text: &Plain) -> (Option<Plain>, bool) {
 fn denial(text: &Plain) -> Option<Cause> {
     let named = named_action(text).or_else(|| called_action(text));
     // Where AWS names the action, its words say whose policy it is.
-    let trust = text.has_any(NOT_TRUSTED) && (named.is_none() || text.has("trust"));
+    let trust = text.has_any(NOT_TRUSTED) && (named.is_none() || text.has_any(&["trust relationship", "trust polic"]));
     if !trust && !text.has_any(DENIED) && !DENIED_WORDS.iter().any(|word| text.has_word(word)) {
         return None;
     }
@@ -334,6 +334,8 @@ const DENIED: &[&str] = &[
     "is denied",
     "been denied",
     "does not allow aws",
+    "forbiddenexception",
+    "invalid permissions",
     "unauthorizedexception",
     "unauthorizedaccess",
     "httpstatuscode: 403",
@@ -377,6 +379,7 @@ const NOT_TRUSTED: &[&str] = &[
     "trust policy",
     "assumable by",
     "not allow to assume",
+    "be used to assume",
     "can assume the role",
     "can assume the provided role",
     "does not trust",
@@ -453,6 +456,7 @@ const BAD_CREDENTIALS: &[&str] = &[
     "credentials were refreshed",
     "failed to refresh cached credentials",
     "partial credentials found",
+    "must be logged in",
     "the sso session",
     "sso session associated with this profile",
     "error loading sso token",
@@ -585,6 +589,9 @@ fn words_of(kind: Kind) -> &'static [&'static str] {
             "no default vpc",
             "not been bootstrapped",
             "been bootstrapped",
+            "bootstrapped?",
+            "cdk bootstrap",
+            "no bucket named",
             "needs to be bootstrapped",
             "bootstrap stack",
             "run 'cdk bootstrap",
@@ -616,6 +623,7 @@ fn words_of(kind: Kind) -> &'static [&'static str] {
             "already being",
             "already taken",
             "already has",
+            "resourceexistencecheck",
             "already in stack",
             "already in progress",
             "currently in progress",

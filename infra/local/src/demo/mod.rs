@@ -5,6 +5,7 @@ mod audit;
 mod documents;
 mod launch;
 mod policy;
+pub mod releases;
 mod summary;
 mod tables;
 
@@ -157,6 +158,7 @@ impl Demo {
         self.count(&snapshot, terminal).await?;
         let day = launch::Day::new(&self.aws, &self.asker, self.launch.clone(), &self.deployed);
         self.summary.launch = day.play(terminal).await?;
+        self.summary.releases = releases::Pipeline::new(&self.aws, &self.deployed).await?.play(terminal).await?;
         Ok(())
     }
 
@@ -356,6 +358,7 @@ fn report(summary: &Summary, options: &Options, terminal: &mut Terminal) {
         ("signals sent / counted", format!("{} / {}", summary.launch.signals_sent, summary.launch.signals_counted)),
         ("findings opened / closed", format!("{} / {}", summary.launch.findings_opened, summary.launch.findings_closed)),
         ("failed questions that find something", format!("{} of {}", summary.launch.found_after, summary.launch.questions_asked_again)),
+        ("failed releases that the check stops", format!("{} of {}", summary.releases.caught, summary.releases.failed)),
         ("burst to consistency", format!("{:.1} s", summary.seconds_to_consistency)),
         ("in all", format!("{:.1} s", summary.seconds)),
     ]);

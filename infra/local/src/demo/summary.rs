@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::launch::Launch;
+use super::releases::Releases;
 
 /// `summary.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -41,6 +42,8 @@ pub(crate) struct Summary {
     pub(crate) questions: usize,
     /// The product-launch day.
     pub(crate) launch: Launch,
+    /// The releases that fail.
+    pub(crate) releases: Releases,
     /// From the first line to the first upload.
     pub(crate) seconds_to_start: f64,
     /// From the last upload of the burst until the index agreed with the bucket.
@@ -55,6 +58,7 @@ impl Summary {
             && self.changes_seen >= self.documents_changed
             && self.questions_right == self.questions
             && self.launch.good()
+            && self.releases.good()
     }
 
     pub(crate) fn write(&self, file: &Path) -> Result<()> {
