@@ -10,7 +10,7 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
-    /// Of the roles that the policy names; without any, of all roles of the account.
+    /// Of the roles that the policy names; without any, of all roles and users of the account.
     #[must_use]
     pub fn of(policy: &Policy) -> Self {
         Self { roles: policy.preflight.roles.clone() }
@@ -22,7 +22,8 @@ impl Surroundings {
     pub fn look(&self) -> Vec<Grant> {
         let arn = |rest: &str| cfn::sub(format!("arn:${{AWS::Partition}}:{rest}"));
         let deploying = match self.roles.as_slice() {
-            [] => vec![arn("iam::${AWS::AccountId}:role/*")],
+            // Whoever deploys: roles and users.
+            [] => vec!["*".into()],
             roles => roles.iter().map(|role| role.as_str().into()).collect(),
         };
         vec![

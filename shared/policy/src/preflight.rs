@@ -24,7 +24,7 @@ pub struct PreflightPolicy {
     /// What a check that cannot be made does to the release.
     pub when_unable: WhenUnable,
     /// ARNs of the roles that deploy: their denied calls are read from CloudTrail, and checks may ask IAM about them. Empty
-    /// for none and all roles of the account respectively.
+    /// for none and all roles and users of the account respectively.
     pub roles: Vec<String>,
 }
 
