@@ -18,7 +18,7 @@ STACK ?= flywheel
 # How `make build-release` compiles: `cargo-zigbuild` links against an old glibc wherever it runs; `cargo` uses this
 # machine's, which must be 2.34 or older to run on Lambda (checked either way).
 COMPILER ?= cargo-zigbuild
-FUNCTIONS := track-documents sync-knowledge-bases record count-signals read-logs assemble-conversations detect-changes refresh-topics learn-preflight run-preflight
+FUNCTIONS := track-documents sync-knowledge-bases record count-signals read-logs assemble-conversations detect-changes refresh-topics capture-retrievals learn-preflight run-preflight
 
 LOCAL := infra/local
 RUN := $(CURDIR)/.tools/run
@@ -106,7 +106,7 @@ audit: $(AUDIT)/ready ## Licences, sources, banned crates and known vulnerabilit
 .PHONY: interop
 interop: ## Check the exports of cases with promptfoo and Ragas (installs 1.3 GB once; says what it skips)
 	@for tool in promptfoo ragas; do \
-		$(MAKE) --no-print-directory "$(INTEROP)/$$tool/ready" || echo "$$tool: NOT checked, it cannot be installed here"; \
+		$(MAKE) --no-print-directory --silent "$(INTEROP)/$$tool/ready" || echo "$$tool: NOT checked, it cannot be installed here"; \
 	done
 	FLYWHEEL_INTEROP="$(INTEROP)" $(CARGO) test --workspace --locked --test interop -- --nocapture
 

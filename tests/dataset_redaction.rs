@@ -13,17 +13,18 @@ use std::path::{Path, PathBuf};
 use flywheel_redaction::{Kind, Redactor};
 use serde_json::Value;
 
-/// Labels that a pattern can see, the kinds that they are to be found as, and the least recall.
+/// Labels that a pattern can see, the kinds that they are to be found as, and the least recall. A postcode that stands alone
+/// after a town has no form of its own.
 const VISIBLE: &[(&str, &[Kind], f64)] = &[
     ("EMAIL_ADDRESS", &[Kind::Email], 0.98),
     ("CREDIT_CARD", &[Kind::Card], 0.98),
     ("IBAN_CODE", &[Kind::Iban], 0.98),
     ("US_SSN", &[Kind::NationalId], 0.98),
     ("IP_ADDRESS", &[Kind::Ip], 0.98),
-    ("PHONE_NUMBER", &[Kind::Phone], 0.9),
-    ("US_DRIVER_LICENSE", &[Kind::DriverLicence], 0.9),
-    ("STREET_ADDRESS", &[Kind::Address, Kind::Postcode], 0.6),
-    ("ZIP_CODE", &[Kind::Postcode, Kind::Address], 0.6),
+    ("PHONE_NUMBER", &[Kind::Phone], 0.98),
+    ("US_DRIVER_LICENSE", &[Kind::DriverLicence], 0.98),
+    ("STREET_ADDRESS", &[Kind::Address, Kind::Postcode], 0.98),
+    ("ZIP_CODE", &[Kind::Postcode, Kind::Address], 0.75),
 ];
 
 /// Labels that a pattern sees in part, printed without a floor: dates are taken out if they are births, names if a title
@@ -88,9 +89,11 @@ fn labelled_values_are_found_and_little_else() {
             assert!(share(*found, *all) >= *floor, "{label}: {found} of {all}");
         }
     }
+    for (kind, (right, all)) in &precision {
+        assert!(share(*right, *all) >= 0.95, "{kind}: {right} of {all}");
+    }
     let (right, all) = precision.values().fold((0, 0), |(right, all), (more, of)| (right + more, all + of));
     println!("{:<20} {right:>8}{all:>8}{:>11.3}", "all", share(right, all));
-    assert!(share(right, all) >= 0.95, "precision {right} of {all}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use aws_lambda_events::event::sqs::SqsEvent;
 use flywheel_bedrock::core::{ObjectVersion, Operation};
 use flywheel_engine::documents::{self, Document, Noted, Status};
-use flywheel_model::{Body, ChangeKind, DataSourceId, DocumentChange, DocumentId, Event, Sequencer};
+use flywheel_model::{Body, Case, ChangeKind, DataSourceId, DocumentChange, DocumentId, Event, Sequencer};
 use flywheel_policy::Policy;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -61,7 +61,7 @@ fn bus_events_come_to_what_stands_beside_them() {
     });
     let files: BTreeSet<String> = event_files("bus").iter().map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     assert!(kinds.iter().all(|kind| files.contains(*kind)), "a file for each kind: {kinds:?}, {files:?}");
-    assert_eq!(kinds.len(), 16, "every kind has its file: {kinds:?}");
+    assert_eq!(kinds.len(), 18, "every kind has its file: {kinds:?}");
 }
 
 #[test]
@@ -85,6 +85,8 @@ fn every_bus_event_is_read_and_written_without_a_difference() {
                 Body::FindingOpened(finding) | Body::FindingUpdated(finding) | Body::FindingClosed(finding) => finding.subject(),
                 Body::FindingHeld(hold) => hold.subject(),
                 Body::RefreshEnded(refreshed) => refreshed.data_source.subject(),
+                Body::CaseCaptured(captured) => Case::subject(&captured.question),
+                Body::CaptureHeld(hold) => hold.clone().event(&event.causes[0], event.at).subject,
                 Body::RefreshDecided(_) | Body::RefreshHeld(_) | Body::AskedAgain(_) => event.subject.clone(),
             };
             assert_eq!(event.subject, subject, "{}", path.display());
@@ -98,7 +100,7 @@ fn every_bus_event_is_read_and_written_without_a_difference() {
 fn ids_stay_the_same_from_one_release_to_the_next() {
     // An id that changed would have the ledger keep what it has a second time. The files hold ids made elsewhere.
     let mut seen = 0;
-    for name in ["signal.document-changed", "signal.refused", "signal.batch"] {
+    for name in ["signal.document-changed", "signal.refused", "signal.batch", "case.captured", "decision.capture-hold"] {
         for message in read_batch(&folder().join("bus").join(format!("{name}.json"))) {
             let event = Event::from_envelope(&message.body).unwrap();
             let id = match &event.body {
@@ -106,13 +108,15 @@ fn ids_stay_the_same_from_one_release_to_the_next() {
                 Body::DocumentChanged(change) => change.id(),
                 Body::InputRefused(refusal) => refusal.clone().event(event.at).id,
                 Body::SignalsKept(batch) => batch.clone().event(event.at).id,
+                Body::CaseCaptured(captured) => captured.clone().event(&event.causes[0], event.at).id,
+                Body::CaptureHeld(hold) => hold.clone().event(&event.causes[0], event.at).id,
                 other => panic!("{other:?}"),
             };
             assert_eq!(event.id, id);
             seen += 1;
         }
     }
-    assert_eq!(seen, 6);
+    assert_eq!(seen, 8);
 }
 
 #[test]

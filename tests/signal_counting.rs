@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 
 use count_signals::{Counting, Message, Report, Unreadable, read};
 use flywheel_engine::signals::{Redact, Rules, tally};
-use flywheel_model::{Body, Count, Hour, Id, Key, Refusal, Signal};
+use flywheel_model::{Body, Count, Hour, Id, Refusal, Signal};
 use flywheel_policy::Policy;
 use flywheel_ports::{Counts, Observations};
 use flywheel_redaction::Redactor;
@@ -243,8 +243,16 @@ impl Redact for Panicking {
         text.into()
     }
 
-    fn user(&self, id: &Key) -> Key {
-        id.clone()
+    fn field<'t>(&self, _: &str, value: &'t str) -> Cow<'t, str> {
+        self.text(value)
+    }
+
+    fn id<'t>(&self, id: &'t str) -> Cow<'t, str> {
+        id.into()
+    }
+
+    fn user(&self, id: &str) -> String {
+        id.to_owned()
     }
 }
 

@@ -32,12 +32,14 @@ const ASSEMBLE: FunctionCode =
     FunctionCode { name: "assemble-conversations", parameter: "AssembleConversationsCodeKey", output: "AssembleConversationsFunction" };
 const DETECT: FunctionCode = FunctionCode { name: "detect-changes", parameter: "DetectChangesCodeKey", output: "DetectChangesFunction" };
 const REFRESH: FunctionCode = FunctionCode { name: "refresh-topics", parameter: "RefreshTopicsCodeKey", output: "RefreshTopicsFunction" };
+const CAPTURE: FunctionCode =
+    FunctionCode { name: "capture-retrievals", parameter: "CaptureRetrievalsCodeKey", output: "CaptureRetrievalsFunction" };
 
 const LEARN: FunctionCode = FunctionCode { name: "learn-preflight", parameter: "LearnPreflightCodeKey", output: "LearnPreflightFunction" };
 const CHECK: FunctionCode = FunctionCode { name: "run-preflight", parameter: "RunPreflightCodeKey", output: "RunPreflightFunction" };
 
 /// The functions of the stack.
-pub const FUNCTIONS: [FunctionCode; 10] = [TRACK, SYNC, RECORD, COUNT, READ, ASSEMBLE, DETECT, REFRESH, LEARN, CHECK];
+pub const FUNCTIONS: [FunctionCode; 11] = [TRACK, SYNC, RECORD, COUNT, READ, ASSEMBLE, DETECT, REFRESH, CAPTURE, LEARN, CHECK];
 
 /// Observations are kept this long: what findings, tests and evaluation cases are made of. Counts and findings stay longer.
 const OBSERVATION_DAYS: i32 = 30;
@@ -94,12 +96,17 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
 
     let signals =
         Table::new(t, TableSpec { name: "signals", stack: options.stack.clone(), keep: options.target.keeps_data(), indexes: Vec::new() });
-    let evidence = Bucket::new(t, "evidence", OBSERVATION_DAYS, options.target.keeps_data());
+    let evidence = Bucket::new(t, "evidence", Some(OBSERVATION_DAYS), options.target.keeps_data());
+    let cases =
+        Table::new(t, TableSpec { name: "cases", stack: options.stack.clone(), keep: options.target.keeps_data(), indexes: Vec::new() });
+    // What expires is taken out of a data set by whoever publishes it: a part is as old as the last change of its cases.
+    let datasets = Bucket::new(t, "datasets", None, options.target.keeps_data());
     let releases =
         Table::new(t, TableSpec { name: "releases", stack: options.stack.clone(), keep: options.target.keeps_data(), indexes: Vec::new() });
     let checks = Bucket::versioned(t, "checks", EARLIER_CHECKS_DAYS, options.target.keeps_data());
     if options.target.insists_on_tls() {
         evidence.insist_on_tls(t);
+        datasets.insist_on_tls(t);
         checks.insist_on_tls(t);
     }
 
@@ -112,6 +119,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     let conversations = Queue::new(t, &alarms, "conversations", 0, 1_800);
     let looks = Queue::new(t, &alarms, "looks", 0, 900);
     let findings = Queue::new(t, &alarms, "findings", 0, 900);
+    let captures = Queue::new(t, &alarms, "captures", 0, 900);
     let releasing = Queue::new(t, &alarms, "releases", 5, 900);
     let buckets = policy.buckets();
     let patterns: Vec<_> = in_patterns(&buckets)
@@ -163,6 +171,22 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
         )],
     );
 
+    captures.fed_by(
+        t,
+        &[
+            Rule::on_bus(
+                "BatchesToCapture",
+                "Batches of signals that evaluation cases may come of",
+                &bus,
+                json!({
+                    "source": ["flywheel"],
+                    "detail-type": ["signal.batch"],
+                    "detail": { "detail": { "kinds": ["retrieval", "conversation"] } }
+                }),
+            ),
+            Rule::schedule("Publish", "Publishes data sets of evaluation cases", "rate(15 minutes)", Some(json!({ "trigger": "publish" }))),
+        ],
+    );
     releasing.fed_by(t, &release_rules(policy, &bus));
 
     let mut track = Function::new(TRACK.name, TRACK.parameter, 128);
@@ -229,6 +253,23 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     refresh.env("FLYWHEEL_SIGNALS_TABLE", signals.name());
     refresh.env("FLYWHEEL_EVIDENCE_BUCKET", evidence.name());
 
+    let mut capture = Function::new(CAPTURE.name, CAPTURE.parameter, 512);
+    capture.consume(&captures, Batches { size: 5, at_once: Some(5) });
+    capture.allow(signals.items(&[ItemAction::Get, ItemAction::GetMany]));
+    capture.allow(evidence.get("observations"));
+    capture.allow(state.query());
+    capture.allow(cases.query());
+    capture.allow(cases.items(&[ItemAction::Get, ItemAction::Put, ItemAction::Update, ItemAction::Delete, ItemAction::WriteMany]));
+    capture.allow(datasets.get("cases"));
+    capture.allow(datasets.put("cases"));
+    capture.allow(datasets.delete("cases"));
+    capture.allow(datasets.list("cases"));
+    capture.env("FLYWHEEL_SIGNALS_TABLE", signals.name());
+    capture.env("FLYWHEEL_EVIDENCE_BUCKET", evidence.name());
+    capture.env("FLYWHEEL_STATE_TABLE", state.name());
+    capture.env("FLYWHEEL_CASES_TABLE", cases.name());
+    capture.env("FLYWHEEL_DATASETS_BUCKET", datasets.name());
+
     let mut learn = Function::new(LEARN.name, LEARN.parameter, 256);
     learn.consume(&releasing, Batches { size: 100, at_once: Some(2) });
     learn.allow(releases.query());
@@ -236,14 +277,14 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     learn.allow(signals.items(&[ItemAction::Get, ItemAction::Put]));
     learn.allow(checks.get_object(CHECKS));
     learn.allow(checks.put_object(CHECKS));
-    learn.allow(checks.list());
+    learn.allow(checks.list_all());
     learn.env("FLYWHEEL_RELEASES_TABLE", releases.name());
     learn.env("FLYWHEEL_SIGNALS_TABLE", signals.name());
     learn.env("FLYWHEEL_CHECKS_BUCKET", checks.name());
 
     let mut check = Function::new(CHECK.name, CHECK.parameter, 256);
     check.allow(checks.get_object(CHECKS));
-    check.allow(checks.list());
+    check.allow(checks.list_all());
     for grant in Surroundings::of(policy).look() {
         check.allow(grant);
     }
@@ -254,11 +295,13 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
         function.env("FLYWHEEL_STATE_TABLE", state.name());
         function.env("FLYWHEEL_WAKES_QUEUE_URL", wakes.url());
     }
-    for function in [&mut track, &mut sync, &mut count, &mut read, &mut detect, &mut refresh, &mut learn, &mut check] {
+    for function in [&mut track, &mut sync, &mut count, &mut read, &mut detect, &mut refresh, &mut capture, &mut learn, &mut check] {
         function.allow(bus.put_events());
         function.env("FLYWHEEL_BUS", bus.name());
     }
-    for function in [&mut track, &mut sync, &mut count, &mut read, &mut assemble, &mut detect, &mut refresh, &mut learn, &mut check] {
+    for function in
+        [&mut track, &mut sync, &mut count, &mut read, &mut assemble, &mut detect, &mut refresh, &mut capture, &mut learn, &mut check]
+    {
         function.allow(store.read());
         for (name, id) in store.ids() {
             function.env(format!("FLYWHEEL_POLICY_{}", name.to_uppercase()), id);
@@ -270,7 +313,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     record.allow(ledger.items(&[ItemAction::Put]));
     record.env("FLYWHEEL_LEDGER_TABLE", ledger.name());
 
-    let functions = [track, sync, record, count, read, assemble, detect, refresh, learn, check];
+    let functions = [track, sync, record, count, read, assemble, detect, refresh, capture, learn, check];
     for (mut function, code) in functions.into_iter().zip(FUNCTIONS) {
         for (name, value) in &options.environment {
             function.env(name, Exp::from(value.as_str()));
@@ -288,6 +331,9 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     t.output("LedgerTable", "Table of every event that passed over the bus", &ledger.name());
     t.output("SignalsTable", "Table of counts, histories and findings", &signals.name());
     t.output("EvidenceBucket", "Bucket of observations", &evidence.name());
+    t.output("CasesTable", "Table of evaluation cases", &cases.name());
+    t.output("DatasetsBucket", "Bucket of data sets of evaluation cases", &datasets.name());
+    t.output("CapturesQueueUrl", "Queue of batches to capture from", &captures.url());
     t.output("ChecksBucket", "Bucket of the checks file", &checks.name());
     t.output("ReleasesTable", "Table of releases", &releases.name());
     t.output("ReleasesQueueUrl", "Queue that releases are told to", &releasing.url());

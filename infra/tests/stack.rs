@@ -153,8 +153,9 @@ fn nothing_is_granted_with_a_star_but_streams_of_a_log_group_objects_of_a_prefix
         for resource in resources {
             let name = short(&resource);
             let streams = name.starts_with("logs:log-group:/aws/lambda/STACK-") && name.ends_with(":*") && name.matches('*').count() == 1;
-            // Objects of a prefix of the stack's own bucket: their names are made as they are written.
-            let objects = name.starts_with("${EvidenceBucket.Arn}/observations/") && name.matches('*').count() == 1;
+            // Objects of a prefix of the stack's own buckets: their names are made as they are written.
+            let prefixes = ["${EvidenceBucket.Arn}/observations/", "${DatasetsBucket.Arn}/cases/"];
+            let objects = prefixes.iter().any(|prefix| name.starts_with(prefix)) && name.matches('*').count() == 1;
             // What releases need is learned after the deployment. Looking at it changes nothing, and reads no content.
             let looks = statement["Action"]
                 .as_array()
@@ -261,14 +262,14 @@ fn the_local_stack_differs_in_the_archive_in_plain_http_and_in_keeping_data_only
     let (mut account, local) = (template(Target::Account), template(Target::Local));
     let resources = account["Resources"].as_object_mut().expect("resources");
     assert!(resources.remove("Archive").is_some());
-    assert!(resources.remove("EvidenceBucketPolicy").is_some());
-    assert!(resources.remove("ChecksBucketPolicy").is_some());
-    for bucket in ["EvidenceBucket", "ChecksBucket"] {
-        assert_eq!(resources[bucket]["DeletionPolicy"], "Retain");
-        resources[bucket]["DeletionPolicy"] = json!("Delete");
-        resources[bucket]["UpdateReplacePolicy"] = json!("Delete");
+    for bucket in ["EvidenceBucket", "DatasetsBucket", "ChecksBucket"] {
+        assert!(resources.remove(&format!("{bucket}Policy")).is_some());
+        let bucket = &mut resources[bucket];
+        assert_eq!(bucket["DeletionPolicy"], "Retain");
+        bucket["DeletionPolicy"] = json!("Delete");
+        bucket["UpdateReplacePolicy"] = json!("Delete");
     }
-    for table in ["StateTable", "LedgerTable", "SignalsTable", "ReleasesTable"] {
+    for table in ["StateTable", "LedgerTable", "SignalsTable", "CasesTable", "ReleasesTable"] {
         assert_eq!(resources[table]["DeletionPolicy"], "Retain");
         resources[table]["DeletionPolicy"] = json!("Delete");
         resources[table]["UpdateReplacePolicy"] = json!("Delete");
@@ -335,9 +336,13 @@ fn more_variables_reach_every_function() {
 /// The example says of its values that they are the defaults.
 #[test]
 fn the_example_policy_is_valid_and_shows_the_defaults() {
-    use flywheel_policy::Policy;
+    use flywheel_model::CaptureReason;
+    use flywheel_policy::{CapturePolicy, Policy};
     let example = Policy::parse(include_str!("../policy.toml")).expect("the example is valid");
     let defaults = Policy::parse(POLICY).expect("valid");
     assert_eq!((example.sync, example.quotas), (defaults.sync, defaults.quotas));
     assert_eq!((example.signals, example.failures, example.findings), (defaults.signals, defaults.failures, defaults.findings));
+    // It names each weight.
+    let capture = CapturePolicy { weights: CaptureReason::ALL.map(|reason| (reason, 1.0)).into(), ..defaults.capture };
+    assert_eq!(example.capture, capture);
 }

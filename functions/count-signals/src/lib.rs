@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use flywheel_engine::signals::batch::{Batch, Entry};
-use flywheel_engine::signals::{Redact, Rules};
+use flywheel_engine::signals::{Redact, Rules, redact_input};
 use flywheel_intake::Refused;
 use flywheel_model::{Event, Fact, Hour, Id, Observation, Refusal, Signal, SignalBatch};
 use flywheel_ports::{Bus, Counted, Observations, SignalStore, Unavailable};
@@ -147,8 +147,10 @@ impl<S: SignalStore, O: Observations, B: Bus> Counting<'_, S, O, B> {
 
     /// Keeps what was refused, redacted. What cannot be redacted is not kept.
     fn refusal(&self, refused: &Unreadable, message: &str) -> Refusal {
-        let redact = |text: &str| catch_unwind(AssertUnwindSafe(|| self.redact.text(text).into_owned())).unwrap_or_default();
-        Refusal::new(&redact(&refused.reason), message, &redact(&refused.input))
+        let kept =
+            catch_unwind(AssertUnwindSafe(|| (self.redact.text(&refused.reason).into_owned(), redact_input(&refused.input, self.redact))));
+        let (reason, input) = kept.unwrap_or_else(|_| ("redacting it panicked; please report this".to_owned(), String::new()));
+        Refusal::new(&reason, message, &input)
     }
 
     /// Publishes, keeps and counts a group. If any of it fails, all its messages come again.

@@ -5,7 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flywheel_engine::signals::{Redact, redact, redact_evaluations, redact_json, redact_passage, redact_text, redact_turn};
+use flywheel_engine::signals::{
+    Redact, redact, redact_evaluations, redact_id, redact_input, redact_json, redact_passage, redact_text, redact_turn,
+};
 use flywheel_intake::{Delivery, LogEvent, Offloaded, Record, Span};
 use flywheel_model::{Event, Refusal, Signal};
 use flywheel_ports::{Bodies, Bus, Conversations, Group, SignalQueue, Spans, Unavailable};
@@ -65,7 +67,9 @@ impl<S: Spans, C: Conversations, Q: SignalQueue, O: Bodies, B: Bus> World<S, C, 
         quiet: SignedDuration,
         now: Timestamp,
     ) -> Result<Report, Unavailable> {
-        let delivery = Delivery::unpack(delivery).map_err(|why| Unavailable { what: "read a delivery", why })?;
+        // Its reason goes to the log.
+        let unreadable = |why: String| Unavailable { what: "read a delivery", why: without.text(&why).into_owned() };
+        let delivery = Delivery::unpack(delivery).map_err(unreadable)?;
         let Delivery::Data { events, .. } = delivery else { return Ok(Report::default()) };
         let mut read = Read::default();
         for event in &events {
@@ -108,7 +112,7 @@ impl<S: Spans, C: Conversations, Q: SignalQueue, O: Bodies, B: Bus> World<S, C, 
                     read.signals.push(signal);
                 }
                 Err(reason) => {
-                    let refusal = Refusal::new(&without.text(&reason), &event.id, &without.text(&event.message));
+                    let refusal = Refusal::new(&without.text(&reason), &without.id(&event.id), &redact_input(&event.message, without));
                     read.refusals.push(refusal.event(now));
                 }
             }
@@ -128,19 +132,32 @@ impl<S: Spans, C: Conversations, Q: SignalQueue, O: Bodies, B: Bus> World<S, C, 
     }
 }
 
-/// Redacts every text that a user, a model or a tool wrote. Names and ids stay.
+/// The most characters of a span's error that are kept.
+const ERROR: usize = 2_000;
+
+/// Redacts every text, name and id of a span.
 fn redact_span(span: &mut Span, without: &dyn Redact) {
+    [&mut span.trace, &mut span.id].into_iter().for_each(|id| redact_id(id, without));
+    let names = [&mut span.parent, &mut span.conversation, &mut span.name, &mut span.agent, &mut span.model];
+    names.into_iter().flatten().for_each(|name| redact_id(name, without));
     span.input.iter_mut().chain(&mut span.output).for_each(|turn| redact_turn(turn, without));
     if let Some(tool) = &mut span.tool {
+        tool.name.iter_mut().chain(&mut tool.call).for_each(|name| redact_id(name, without));
         tool.arguments.iter_mut().for_each(|arguments| redact_json(arguments, without));
         redact_text(&mut tool.result, without);
     }
     if let Some(retrieved) = &mut span.retrieved {
+        retrieved.knowledge_base.iter_mut().for_each(|name| redact_id(name, without));
         redact_text(&mut retrieved.query, without);
         retrieved.documents.iter_mut().flatten().for_each(|passage| redact_passage(passage, without));
     }
     redact_evaluations(&mut span.evaluations, without);
     redact_text(&mut span.error, without);
+    if let Some(error) = &mut span.error
+        && let Some((end, _)) = error.char_indices().nth(ERROR)
+    {
+        error.truncate(end);
+    }
 }
 
 fn group(span: &Span) -> Group {
@@ -155,12 +172,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_text_of_a_span_is_redacted_and_its_names_stay() {
+    fn every_text_name_and_id_of_a_span_is_redacted_and_ordinary_ones_stay() {
         let span = json!({
-            "traceId": "6921d5e0a1b2c3d4e5f60718293a4b5c", "spanId": "00f067aa0ba902b7", "name": "execute_tool find_order",
+            "traceId": "6921d5e0a1b2c3d4e5f60718293a4b5c", "spanId": "00f067aa0ba902b7", "parentSpanId": "jo@example.com", "name": "execute_tool find_order",
             "startTimeUnixNano": "1795435200000000000", "endTimeUnixNano": "1795435201000000000",
             "attributes": {
-                "session.id": "session-1", "gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "find_order",
+                "session.id": "session-1", "gen_ai.agent.name": "jo@example.com", "gen_ai.request.model": "jo@example.com", "gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "find_order",
                 "gen_ai.tool.call.id": "call-1", "gen_ai.tool.call.arguments": { "name": "jo@example.com", "id": "jo@example.com", "at": ["jo@example.com"] },
                 "gen_ai.tool.call.result": "jo@example.com", "gen_ai.retrieval.query.text": "jo@example.com", "error.type": "jo@example.com",
                 "gen_ai.input.messages": [{ "role": "user", "parts": [{ "type": "text", "content": "jo@example.com" }] }],

@@ -1,6 +1,7 @@
 //! `flywheel`: looks into a deployed Flywheel, and decides what people decide. Against an AWS account or the local AWS alike:
 //! the usual AWS environment says which.
 
+mod cases;
 mod output;
 mod preflight;
 mod releases;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::cases::Cases;
 use crate::output::Output;
 use crate::site::Site;
 
@@ -34,6 +36,9 @@ struct Arguments {
 enum Command {
     /// The names and addresses of what is deployed
     Outputs,
+    /// Evaluation cases: questions that a knowledge base failed
+    #[command(subcommand)]
+    Cases(cases::Command),
     /// Releases and why they failed
     #[command(subcommand)]
     Releases(releases::Command),
@@ -57,6 +62,11 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode> {
     match arguments.command {
         Command::Outputs => outputs(&Site::connect(arguments.stack).await?.outputs, output),
+        Command::Cases(command) => {
+            let site = Site::connect(arguments.stack).await?;
+            Cases::new(&site, output)?.run(command).await?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Releases(command) => releases::run(command, &Site::connect(arguments.stack).await?, output).await,
         Command::Preflight(preflight) => preflight.run(arguments.stack, output).await,
     }

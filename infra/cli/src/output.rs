@@ -1,6 +1,8 @@
 //! What the tool prints: tables for people, JSON for scripts.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what this module is for")]
 
+use std::io::IsTerminal;
+
 use anyhow::Result;
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
@@ -39,6 +41,20 @@ impl Output {
         }
         println!("{}", words.lines().map(printable).collect::<Vec<_>>().join("\n"));
         Ok(())
+    }
+
+    /// What to do next, for people.
+    pub(crate) fn hint(&self, text: &str) {
+        if !self.json {
+            eprintln!("{text}");
+        }
+    }
+
+    /// How far something is that takes a while, for people who watch.
+    pub(crate) fn progress(&self, text: &str) {
+        if std::io::stderr().is_terminal() {
+            eprint!("\r{text}");
+        }
     }
 
     /// Why it failed, and after `next:` what to do.

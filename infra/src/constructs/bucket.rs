@@ -3,25 +3,24 @@ use serde_json::json;
 use super::{Grant, logical};
 use crate::cfn::{self, Exp, Template, s3};
 
-/// A bucket of the stack's own: private, encrypted, and emptied by age.
+/// A bucket of the stack's own: private and encrypted.
 #[derive(Debug)]
 pub struct Bucket {
     id: String,
 }
 
 impl Bucket {
-    /// Adds the bucket. What is in it expires after `days`. CloudFormation names it: bucket names are global.
-    pub fn new(template: &mut Template, name: &'static str, days: i32, keep: bool) -> Self {
+    /// Adds the bucket. What is in it expires after `days`, if any. CloudFormation names it: bucket names are global.
+    pub fn new(template: &mut Template, name: &'static str, days: Option<i32>, keep: bool) -> Self {
         let id = format!("{}Bucket", logical(name));
+        let mut lifecycle = s3::bucket::Rule! {
+            id: if days.is_some() { "Expire" } else { "Abort" },
+            status: "Enabled",
+            abort_incomplete_multipart_upload: s3::bucket::AbortIncompleteMultipartUpload! { days_after_initiation: 1 }
+        };
+        lifecycle.expiration_in_days = days.map(Into::into);
         let mut bucket = private();
-        bucket.lifecycle_configuration = Some(s3::bucket::LifecycleConfiguration! {
-            rules: vec![s3::bucket::Rule! {
-                id: "Expire",
-                status: "Enabled",
-                expiration_in_days: days,
-                abort_incomplete_multipart_upload: s3::bucket::AbortIncompleteMultipartUpload! { days_after_initiation: 1 }
-            }]
-        });
+        bucket.lifecycle_configuration = Some(s3::bucket::LifecycleConfiguration! { rules: vec![lifecycle] });
         template.add(id.as_str(), &bucket).keep(keep);
         Self { id }
     }
@@ -76,6 +75,19 @@ impl Bucket {
         Grant::new("GetObjects", ["s3:GetObject"], vec![self.objects(prefix)])
     }
 
+    /// Leave to delete objects under a prefix.
+    #[must_use]
+    pub fn delete(&self, prefix: &str) -> Grant {
+        Grant::new("DeleteObjects", ["s3:DeleteObject"], vec![self.objects(prefix)])
+    }
+
+    /// Leave to list objects under a prefix. Whoever may not list is told that a missing object is forbidden.
+    #[must_use]
+    pub fn list(&self, prefix: &str) -> Grant {
+        let condition = json!({ "StringLike": { "s3:prefix": [format!("{prefix}/*")] } });
+        Grant::new("ListObjects", ["s3:ListBucket"], vec![cfn::arn(&self.id)]).when(condition)
+    }
+
     /// Leave to read one object.
     #[must_use]
     pub fn get_object(&self, key: &str) -> Grant {
@@ -90,7 +102,7 @@ impl Bucket {
 
     /// Leave to see which objects there are: without it, S3 does not say of an object that it is not there.
     #[must_use]
-    pub fn list(&self) -> Grant {
+    pub fn list_all(&self) -> Grant {
         Grant::new("ListObjects", ["s3:ListBucket"], vec![cfn::arn(&self.id)])
     }
 

@@ -27,6 +27,10 @@ pub enum ItemAction {
     Put,
     /// Change one, also in a transaction.
     Update,
+    /// Delete one, also in a transaction.
+    Delete,
+    /// Write or delete many by their keys.
+    WriteMany,
 }
 
 impl ItemAction {
@@ -36,6 +40,8 @@ impl ItemAction {
             Self::GetMany => "dynamodb:BatchGetItem",
             Self::Put => "dynamodb:PutItem",
             Self::Update => "dynamodb:UpdateItem",
+            Self::Delete => "dynamodb:DeleteItem",
+            Self::WriteMany => "dynamodb:BatchWriteItem",
         }
     }
 }

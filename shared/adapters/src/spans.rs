@@ -4,18 +4,14 @@
 //! conversation. Both expire.
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
 
-use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::AttributeValue;
-use flate2::Compression;
-use flate2::read::GzDecoder;
-use flate2::write::GzEncoder;
 use flywheel_intake::Span;
 use flywheel_model::Id;
 use flywheel_ports::{Group, KeptSpan, Spans, Unavailable};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::error::unavailable;
+use crate::packed::{pack, unpack};
 use crate::table::{Item, Table, key, number, number_of, text_of};
 
 /// What is asked for, where an answer fails.
@@ -23,9 +19,6 @@ const READ: &str = "read spans";
 
 /// Longer than any conversation is waited for, and short: spans hold what users said.
 const KEPT: SignedDuration = SignedDuration::from_hours(48);
-
-/// The most bytes that a kept span unpacks to: more than CloudWatch Logs takes as one event.
-const LONGEST: u64 = 2 * 1_024 * 1_024;
 
 /// The table of signals, as spans use it.
 #[derive(Debug, Clone)]
@@ -38,6 +31,26 @@ impl SpanTable {
     #[must_use]
     pub fn new(config: &aws_types::SdkConfig, table: String) -> Self {
         Self { table: Table::new(config, table) }
+    }
+
+    /// Erases the spans of a conversation, and says how many rows that were.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer. Erasing again goes on.
+    pub async fn erase(&self, conversation: &str) -> Result<usize, Unavailable> {
+        let names = self.table.rows(&conversation_key(conversation), READ).await?;
+        let mut rows = Vec::new();
+        for name in &names {
+            rows.extend(self.table.rows(&trace_key(text_of(name, "sk").unwrap_or_default()), READ).await?);
+        }
+        // The conversation's own rows last: by them the others are found.
+        rows.extend(names);
+        for row in &rows {
+            let row = key(text_of(row, "pk").unwrap_or_default(), text_of(row, "sk").unwrap_or_default());
+            let delete = self.table.client.delete_item().table_name(&self.table.name).set_key(Some(row));
+            delete.send().await.map_err(unavailable("erase spans"))?;
+        }
+        Ok(rows.len())
     }
 
     async fn put(&self, pk: &str, sk: &str, expires: Timestamp, rest: Item) -> Result<(), Unavailable> {
@@ -54,7 +67,7 @@ impl Spans for SpanTable {
         let expires = arrived_at.saturating_add(KEPT).unwrap_or(Timestamp::MAX);
         let written = serde_json::to_string(span).map_err(|error| broken(&error))?;
         let row = Item::from([
-            ("span".to_owned(), AttributeValue::B(Blob::new(pack(&written).map_err(|error| broken(&error))?))),
+            ("span".to_owned(), pack(span).map_err(|error| broken(&error))?),
             ("arrived_at".to_owned(), number(arrived_at.as_millisecond())),
         ]);
         // A span may come in fragments: each is a row, and the same one twice is one.
@@ -92,17 +105,8 @@ fn conversation_key(conversation: &str) -> String {
     format!("conversation#{conversation}")
 }
 
-fn pack(text: &str) -> std::io::Result<Vec<u8>> {
-    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
-    packed.write_all(text.as_bytes())?;
-    packed.finish()
-}
-
 fn read(row: &Item) -> Result<KeptSpan, Unavailable> {
-    let packed = row.get("span").and_then(|span| span.as_b().ok()).map(AsRef::as_ref).unwrap_or_default();
-    let mut text = String::new();
-    GzDecoder::new(packed).take(LONGEST).read_to_string(&mut text).map_err(|error| broken(&error))?;
-    let span = serde_json::from_str(&text).map_err(|error| broken(&error))?;
+    let span = unpack(row.get("span")).map_err(|error| broken(&error))?;
     let arrived_at = number_of(row, "arrived_at").and_then(|at| Timestamp::from_millisecond(at).ok());
     Ok(KeptSpan { span, arrived_at: arrived_at.unwrap_or_default() })
 }

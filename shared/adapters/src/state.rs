@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 use flywheel_engine::documents::Document;
 use flywheel_engine::sync::{Account, Asked, Plan, Source};
 use flywheel_model::{DataSourceId, DocumentId, Id};
-use flywheel_ports::{ChangeLog, Overview, SyncStore, Unavailable};
+use flywheel_ports::{ChangeLog, Freshness, Overview, SyncStore, Unavailable};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -113,6 +113,14 @@ impl ChangeLog for StateTable {
             .await
             .map(|_| ())
             .map_err(unavailable("note changes of a data source"))
+    }
+}
+
+impl Freshness for StateTable {
+    async fn synchronised_at(&self, knowledge_base: &str) -> Result<Option<Timestamp>, Unavailable> {
+        let sources = self.overview().await?.sources;
+        let of_it = sources.iter().filter(|source| source.id.knowledge_base == knowledge_base);
+        Ok(of_it.flat_map(|source| [source.last_start, source.last_send]).flatten().max())
     }
 }
 

@@ -3,7 +3,9 @@
 //! Architecture invariant: nothing here knows AWS, waits, reads a clock or the environment, or draws a random number.
 //! The same input gives the same verdict, whoever asks and whenever; time is an argument.
 
+pub mod cases;
 pub mod documents;
+pub mod erasure;
 pub mod findings;
 pub mod preflight;
 pub mod refresh;

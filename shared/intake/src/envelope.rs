@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use crate::shortened;
 use crate::signals::read_signal;
+use crate::{explained, shortened};
 
 /// The fields that tell what an object is. All are optional, so that any object can be looked at.
 #[derive(Deserialize)]
@@ -104,7 +104,7 @@ impl Envelope<'_> {
         let change: AlarmChange = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
             let wrong = error.inner().to_string();
             let wrong = wrong.split(" at line ").next().unwrap_or_default();
-            format!("{name}.{}: {}; see events/eventbridge for what CloudWatch sends", error.path(), shortened(wrong))
+            format!("{name}.{}: {}; see events/eventbridge for what CloudWatch sends", error.path(), explained(wrong))
         })?;
         // The state's own time is exact to the millisecond, the event's to the second.
         let (field, time) = match change.state.timestamp {

@@ -27,6 +27,7 @@ pub use logs::{Delivery, LogEvent, Record};
 pub use signals::{MOST_RECORDS, Refused, Signals, read};
 pub use span::{Kind, Retrieved, Span, ToolUse};
 
+use std::borrow::Cow;
 use std::io::Read;
 
 /// The most bytes that compressed input may unpack to: some five times what a subscription delivers at once, and what the
@@ -46,7 +47,24 @@ fn gunzip(packed: &[u8]) -> Result<Vec<u8>, String> {
     Ok(unpacked)
 }
 
-/// As much of a value as a reason quotes.
-fn shortened(text: &str) -> String {
-    text.chars().take(120).collect()
+/// A value as a reason quotes it: whole, or by its length alone. Reasons are redacted later, and half of a value would not be
+/// recognised.
+fn shortened(value: &str) -> Cow<'_, str> {
+    match value.chars().count() {
+        0..=120 => value.into(),
+        length => format!("({length} characters)").into(),
+    }
+}
+
+/// What serde says is wrong, without a long value that it quotes.
+fn explained(error: &str) -> Cow<'_, str> {
+    let quoted = error.find(['"', '`']).and_then(|start| {
+        let quote = &error[start..=start];
+        let end = error.rfind(&format!("{quote}, expected"))?;
+        (end > start + 120).then_some((start, end))
+    });
+    match quoted {
+        Some((start, end)) => format!("{}({} bytes){}", &error[..start], end - start - 1, &error[end + 1..]).into(),
+        None => error.into(),
+    }
 }

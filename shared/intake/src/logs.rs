@@ -12,7 +12,7 @@ use crate::ingestion::IngestionLog;
 use crate::invocation::{self, Offloaded};
 use crate::signals::{Marks, read_signal};
 use crate::span::{self, Span};
-use crate::{gunzip, ingestion, shortened};
+use crate::{explained, gunzip, ingestion, shortened};
 
 /// What a subscription delivers.
 #[derive(Debug, Clone, PartialEq)]
@@ -113,8 +113,9 @@ impl Delivery {
 
 /// What is wrong, with its path.
 fn located(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
-    let (path, wrong) = (error.path().to_string(), shortened(&error.inner().to_string()));
-    if path == "." { wrong } else { format!("{path}: {wrong}") }
+    let (path, error) = (error.path().to_string(), error.inner().to_string());
+    let wrong = explained(&error);
+    if path == "." { wrong.into_owned() } else { format!("{path}: {wrong}") }
 }
 
 impl From<Value> for LogEvent {

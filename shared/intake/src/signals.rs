@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_path_to_error::Segment;
 
-use crate::{envelope, shortened};
+use crate::{envelope, explained, shortened};
 
 /// The most records that are read from one body. An SQS message has room for 1 MiB, which is fewer than this many
 /// signals; what comes after is refused as one record.
@@ -142,7 +142,7 @@ impl<'a> Signals<'a> {
             Form::Lines => format!("record {}", index + 1),
         };
         // Serde tells the place within this record.
-        let reason = format!("{at}: not JSON: {}; send a signal: see events/signals", shortened(error));
+        let reason = format!("{at}: not JSON: {}; send a signal: see events/signals", explained(error));
         self.wasted += rest.len();
         match (self.form, rest.find("\n{")) {
             (Form::Lines, Some(end)) if self.wasted < MOST_WASTED => {
@@ -203,10 +203,9 @@ fn value_of_time(json: &str, path: &serde_path_to_error::Path) -> Option<String>
 fn explain(path: &str, error: &str) -> String {
     // The place in the text is the path's; the value is in what serde says.
     let error = error.split(" at line ").next().unwrap_or_default();
-    let error: String = error.chars().take(300).collect();
-    let error = match error.as_str() {
-        "duplicate field `turns`" => "`turns` and `messages` are the same, and both or one of them twice are given; send one".to_owned(),
-        _ => error,
+    let error = match error {
+        "duplicate field `turns`" => "`turns` and `messages` are the same, and both or one of them twice are given; send one".into(),
+        _ => explained(error),
     };
     match path {
         "" => format!("{error}; see events/schema/signal.json"),

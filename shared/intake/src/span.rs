@@ -330,7 +330,7 @@ impl Span {
         // The type of an HTTP error is its status.
         self.timed_out |= matches!(lower.as_str(), "408" | "504") || limits.iter().any(|limit| lower.contains(limit));
         if !error.is_empty() && self.error.as_ref().is_none_or(|known| known == "error") {
-            self.error = Some(error.chars().take(2_000).collect());
+            self.error = Some(error.to_owned());
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Id, Key, Passage};
+use crate::{Body, Event, Hour, Id, Key, Passage};
 
 /// An evaluation case: a question that a retrieval failed or was unsure of, with all that is known of it. Questions that
 /// are nearly the same are one case.
@@ -188,12 +188,22 @@ pub enum CaptureReason {
     NegativeFeedback,
     /// The user asked the same thing again in other words.
     AskedAgain,
+    /// The answer's words, names and numbers stand in none of the passages.
+    Ungrounded,
 }
 
 impl CaptureReason {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Failed, Self::NoResults, Self::LowScores, Self::NoAnswer, Self::LowEvaluation, Self::NegativeFeedback, Self::AskedAgain];
+    pub const ALL: [Self; 8] = [
+        Self::Failed,
+        Self::NoResults,
+        Self::LowScores,
+        Self::NoAnswer,
+        Self::LowEvaluation,
+        Self::NegativeFeedback,
+        Self::AskedAgain,
+        Self::Ungrounded,
+    ];
 
     /// Its name, as in JSON and in the policy.
     #[must_use]
@@ -206,6 +216,7 @@ impl CaptureReason {
             Self::LowEvaluation => "low_evaluation",
             Self::NegativeFeedback => "negative_feedback",
             Self::AskedAgain => "asked_again",
+            Self::Ungrounded => "ungrounded",
         }
     }
 }
@@ -232,4 +243,61 @@ pub struct Source {
     /// The trace that it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<Key>,
+}
+
+/// A retrieval was captured. Its words are not told: they are in the case.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Captured {
+    /// The question, by its words without case and punctuation. Its case has the smallest id of questions nearly the same.
+    pub question: Id,
+    /// The knowledge base that was asked.
+    pub knowledge_base: Key,
+    /// The retrieval's signal.
+    pub signal: Id,
+    /// Why, the strongest reason first, each with how strongly it speaks.
+    pub reasons: Vec<(CaptureReason, f64)>,
+}
+
+impl Captured {
+    /// The event that tells of it.
+    #[must_use]
+    pub fn event(self, cause: &Id, at: Timestamp) -> Event {
+        let id = Id::of("case.captured", &[self.question.as_str(), self.signal.as_str()]);
+        Event { id, subject: Case::subject(&self.question), causes: vec![cause.clone()], at, body: Body::CaseCaptured(self) }
+    }
+}
+
+/// Why retrievals of a knowledge base are not captured that may be worth it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaptureHold {
+    /// The knowledge base.
+    pub knowledge_base: Key,
+    /// Why, and what to do.
+    pub reason: CaptureHoldReason,
+}
+
+/// The reasons to hold captures back.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "why", rename_all = "snake_case")]
+pub enum CaptureHoldReason {
+    /// Too few retrievals of this search type are known to tell a low score: nothing is captured on scores alone.
+    Learning {
+        /// Knowledge base and search type.
+        scale: String,
+    },
+    /// As many questions are kept as the policy allows, or one was seen very often: reject or export some, or raise
+    /// `capture.questions_at_most`.
+    Full,
+}
+
+impl CaptureHold {
+    /// The event that tells of it, once a day.
+    #[must_use]
+    pub fn event(self, cause: &Id, at: Timestamp) -> Event {
+        let day = Hour::of(at).0.div_euclid(24).to_string();
+        let why = serde_json::to_string(&self.reason).unwrap_or_default();
+        let id = Id::of("decision.capture-hold", &[self.knowledge_base.as_str(), &why, &day]);
+        let subject = format!("knowledge-base/{}", self.knowledge_base);
+        Event { id, subject, causes: vec![cause.clone()], at, body: Body::CaptureHeld(self) }
+    }
 }

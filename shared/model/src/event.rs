@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Action, AskedAgain, DocumentChange, DocumentOutcome, Finding, FindingHold, Hold, Id, Outcome, PreflightChange, PreflightHold,
-    PreflightReceipt, PreflightRun, Receipt, Refresh, RefreshHold, Refreshed, SignalBatch,
+    Action, AskedAgain, CaptureHold, Captured, DocumentChange, DocumentOutcome, Finding, FindingHold, Hold, Id, Outcome, PreflightChange,
+    PreflightHold, PreflightReceipt, PreflightRun, Receipt, Refresh, RefreshHold, Refreshed, SignalBatch,
 };
 
 /// Anything that happened, as it travels over the bus and stays in the ledger.
@@ -65,6 +65,8 @@ impl Event {
             Body::RefreshHeld(_) => "decision.refresh-hold",
             Body::RefreshEnded(_) => "outcome.refresh",
             Body::AskedAgain(_) => "receipt.refresh",
+            Body::CaseCaptured(_) => "case.captured",
+            Body::CaptureHeld(_) => "decision.capture-hold",
             Body::PreflightDecided(_) => "decision.preflight",
             Body::PreflightHeld(_) => "decision.preflight-hold",
             Body::PreflightWritten(_) => "receipt.preflight",
@@ -149,6 +151,12 @@ pub enum Body {
     /// Receipt: the failed questions were asked again.
     #[serde(rename = "receipt.refresh")]
     AskedAgain(AskedAgain),
+    /// Evaluation case: a retrieval was captured.
+    #[serde(rename = "case.captured")]
+    CaseCaptured(Captured),
+    /// Decision: retrievals are not captured, because.
+    #[serde(rename = "decision.capture-hold")]
+    CaptureHeld(CaptureHold),
     /// Decision: check for this before releases, or no longer.
     #[serde(rename = "decision.preflight")]
     PreflightDecided(PreflightChange),

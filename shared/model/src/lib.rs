@@ -17,7 +17,10 @@ mod sync;
 mod transcript;
 
 pub use batch::SignalBatch;
-pub use case::{CaptureReason, Case, CaseReason, CaseState, Decided, Exchange, Reference, ReferenceOrigin, Source, Variant};
+pub use case::{
+    CaptureHold, CaptureHoldReason, CaptureReason, Captured, Case, CaseReason, CaseState, Decided, Exchange, Reference, ReferenceOrigin,
+    Source, Variant,
+};
 pub use document::{ChangeKind, DocumentChange, DocumentId, Sequencer, SequencerError};
 pub use event::{Body, Event, Refusal};
 pub use finding::{

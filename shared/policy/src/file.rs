@@ -12,8 +12,8 @@ use crate::error::{PolicyErrors, Problem};
 use crate::preflight::Preflight;
 use crate::signals::{EVALUATIONS, FAILED_LABELS, NO_ANSWER, default_rule};
 use crate::{
-    AlarmMapping, CapturePolicy, Class, DataSource, EvaluationLimit, FailurePolicy, FindingPolicy, FindingRule, Measure, Mode, Policy, Quotas,
-    SignalPolicy, SyncPolicy,
+    AlarmMapping, CapturePolicy, Class, DataSource, EvaluationLimit, FailurePolicy, FindingPolicy, FindingRule, Measure, Mode, Policy,
+    Quotas, SignalPolicy, SyncPolicy,
 };
 
 #[derive(Deserialize)]

@@ -5,6 +5,7 @@
 
 #![allow(async_fn_in_trait, reason = "one thread in each function: no future needs to be Send")]
 
+mod cases;
 mod findings;
 mod logs;
 mod preflight;
@@ -16,6 +17,7 @@ use flywheel_engine::sync::{Account, Asked, Plan, Source};
 use flywheel_model::{Answer, DataSourceId, DocumentId, Event};
 use jiff::Timestamp;
 
+pub use cases::{CaseStore, Datasets, Freshness, Inquiries, Known, Scores, ShelfState};
 pub use findings::{Alarms, Looked, Memory, Questions, Refreshes};
 pub use logs::{Bodies, Conversations, Group, KeptSpan, Salt, SignalQueue, Spans};
 pub use preflight::{Checks, Releases, Surroundings};

@@ -21,7 +21,7 @@ const LENGTHS: &str = "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY
 pub(crate) fn iban(text: Text<'_>, start: usize) -> Option<Range<usize>> {
     let &[a, b, c, d, ..] = text.bytes().get(start..)? else { return None };
     let is_head = a.is_ascii_alphabetic() && b.is_ascii_alphabetic() && c.is_ascii_digit() && d.is_ascii_digit();
-    if !is_head || !text.opens(start) {
+    if !is_head || !text.joins(start) {
         return None;
     }
     let country = [a.to_ascii_uppercase(), b.to_ascii_uppercase()];

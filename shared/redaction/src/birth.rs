@@ -11,6 +11,10 @@ use crate::text::{Lower, Text};
 const MONTHS: &[&str] = &[
     "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec", "mai", "mär", "mä", "okt", "dez", "ene", "abr",
     "ago", "dic", "fév", "fev", "avr", "jui", "aoû", "déc", "gen", "mag", "giu", "lug", "set", "ott", "out", "mei", "maj", "mrt", "des",
+    // Polish, Czech, Finnish, Turkish, Russian.
+    "sty", "lut", "kwi", "cze", "lip", "sie", "wrz", "paź", "lis", "gru", "led", "úno", "bře", "dub", "kvě", "čer", "srp", "zář", "říj",
+    "tam", "hel", "maa", "huh", "tou", "kes", "hei", "elo", "syy", "lok", "jou", "oca", "şub", "nis", "haz", "tem", "ağu", "eyl", "eki",
+    "kas", "ara", "янв", "фев", "мар", "апр", "мая", "июн", "июл", "авг", "сен", "окт", "ноя", "дек",
 ];
 
 const ENGLISH: &[&str] =
@@ -18,8 +22,13 @@ const ENGLISH: &[&str] =
 
 /// The date that begins, or whose day stands, at a digit.
 pub(crate) fn find(text: Text<'_>, number: &Number, context: &Context) -> Option<Range<usize>> {
-    if !context.is(Topic::Birth) || !text.opens(number.start()) {
+    if !(context.is(Topic::Birth) || is_abbreviated(text, number.start())) || !text.opens(number.start()) {
         return None;
+    }
+    // 1990年6月5日.
+    if number.width(0) == 4 && text.slice(number.end(0)..text.text.len()).starts_with('年') {
+        let date = text.run(number.end(0), |byte| byte.is_ascii_digit() || byte >= 0x80);
+        return Some(number.start()..date);
     }
     if number.is_date(text) {
         return Some(number.start()..number.end(2));
@@ -52,9 +61,15 @@ pub(crate) fn find(text: Text<'_>, number: &Number, context: &Context) -> Option
     if is_month(name) { dated(number.start(), name, month.end, month.end) } else { None }
 }
 
+/// Whether "D.O.B." stands before a place.
+fn is_abbreviated(text: Text<'_>, at: usize) -> bool {
+    let mut words = text.words_before(at, 12);
+    ["b", "o", "d"].iter().all(|letter| words.next().is_some_and(|word| text.slice(word).eq_ignore_ascii_case(letter)))
+}
+
 fn is_month(word: &str) -> bool {
     let lower = Lower::of(word);
-    word.len() >= 3 && word.len() <= 12 && MONTHS.iter().any(|month| lower.text().starts_with(month))
+    word.len() >= 3 && word.len() <= 16 && MONTHS.iter().any(|month| lower.text().starts_with(month))
 }
 
 fn is_year(word: &str) -> bool {

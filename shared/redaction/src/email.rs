@@ -12,7 +12,8 @@ pub(crate) fn find(text: Text<'_>, at: usize, width: usize) -> Option<Range<usiz
     let length: usize = before.chars().rev().take_while(|character| is_local(*character)).map(char::len_utf8).sum();
     let local = &before[at - length..];
     let local = local.trim_start_matches(|character: char| !is_word(character) && character != '_');
-    let start = at - local.len();
+    let start = text.past_escape(at - local.len());
+    let local = text.slice(start..at);
     if local.is_empty() || local.ends_with('.') || local == "git" {
         return None;
     }

@@ -72,7 +72,51 @@ impl Redactor {
     /// The text without the values; itself if there are none. Doing it again changes nothing.
     #[must_use]
     pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let spans = self.find(text);
+        self.replace(text, &self.find(text), placeholder::write)
+    }
+
+    /// The value of a field without what its name says that it is: `4821` in `pin`, `hunter2` in `password`. Itself if
+    /// there is nothing to take out. Doing it again changes nothing.
+    #[must_use]
+    pub fn redact_field<'a>(&self, name: &str, value: &'a str) -> Cow<'a, str> {
+        // As it would stand in JSON, in quotes that the value has not; a name in camel case as the words that it is.
+        let quote = ['"', '\'', '`'].into_iter().find(|quote| !value.contains(*quote)).map_or_else(String::new, String::from);
+        let mut text = String::with_capacity(name.len() + value.len() + 8);
+        text.push_str(&quote);
+        for letter in name.chars() {
+            if letter.is_uppercase() && text.ends_with(char::is_lowercase) {
+                text.push('_');
+            }
+            text.push(letter);
+        }
+        text.extend([&quote, ": ", &quote]);
+        let start = text.len();
+        text.extend([value, &quote]);
+        let end = start + value.len();
+        let inside = self.find(&text).into_iter().filter(|span| span.range.start < end && start < span.range.end);
+        let spans: Vec<Span> =
+            inside.map(|Span { range, kind }| Span { range: range.start.max(start) - start..range.end.min(end) - start, kind }).collect();
+        self.replace(value, &spans, placeholder::write)
+    }
+
+    /// An id without the values in it; itself if there are none. Other ids give others, the same the same, so that what
+    /// belongs together is found by it. One of up to 200 characters stays one.
+    #[must_use]
+    pub fn redact_id<'a>(&self, id: &'a str) -> Cow<'a, str> {
+        const LONGEST: usize = 200;
+        let spans = self.find(id);
+        let redacted = self.replace(id, &spans, placeholder::write_in_id);
+        match spans.first() {
+            Some(first) if redacted.chars().count() > LONGEST => {
+                let mut whole = String::new();
+                placeholder::write_in_id(&mut whole, &self.key, first.kind, id);
+                Cow::Owned(whole)
+            }
+            _ => redacted,
+        }
+    }
+
+    fn replace<'a>(&self, text: &'a str, spans: &[Span], write: impl Fn(&mut String, &Hmac<Sha256>, Kind, &str)) -> Cow<'a, str> {
         if spans.is_empty() {
             return Cow::Borrowed(text);
         }
@@ -80,7 +124,7 @@ impl Redactor {
         let mut end = 0;
         for Span { range, kind } in spans {
             redacted.push_str(text.get(end..range.start).unwrap_or_default());
-            placeholder::write(&mut redacted, &self.key, kind, text.get(range.clone()).unwrap_or_default());
+            write(&mut redacted, &self.key, *kind, text.get(range.clone()).unwrap_or_default());
             end = range.end;
         }
         redacted.push_str(text.get(end..).unwrap_or_default());

@@ -54,7 +54,7 @@ pub(crate) fn find(text: Text<'_>, number: &Number, context: &Context) -> Option
         (closes && is_own_form).then_some(start..end)
     };
     let found = (1..=number.count()).rev().find_map(is_one).or_else(|| with_letter(text, number, named));
-    found.filter(|found| text.opens(found.start)).or_else(|| named.then(|| beside_its_name(text, number)).flatten())
+    found.filter(|found| text.joins(found.start)).or_else(|| named.then(|| beside_its_name(text, number)).flatten())
 }
 
 /// Whether another number stands right before.

@@ -10,7 +10,8 @@ use crate::text::Text;
 /// The telephone number whose first digit stands here.
 pub(crate) fn find(text: Text<'_>, number: &Number, context: &Context) -> Option<Range<usize>> {
     let (start, form) = beginning(text, number.start());
-    let opens = text.opens(start) && text.before(start) != Some('#') && text.before(start) != Some('+');
+    let begins = if form == Form::Plus { text.joins(start) } else { text.opens(start) };
+    let opens = begins && text.before(start) != Some('#') && text.before(start) != Some('+');
     if !opens || number.is_date(text) {
         return None;
     }

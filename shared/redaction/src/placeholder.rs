@@ -1,4 +1,5 @@
-//! `[email:3fa9c1d2]`: what stands in a value's place, and `[user:3fa9c1d2e07b5a41]` in that of a user's id.
+//! `[email:3fa9c1d2]`: what stands in a value's place. `[email:3fa9c1d2e07b5a41]` inside of an id, and
+//! `[user:3fa9c1d2e07b5a41]` in the place of a user's.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -12,9 +13,9 @@ use crate::Kind;
 /// of very many share one does no harm.
 const SHOWN: usize = 8;
 
-/// How many a user's placeholder shows. It is what data are looked up and erased by, so that no two users may share one:
-/// among a million users the chance that any two do is 3 in 100 million.
-const USER_SHOWN: usize = 16;
+/// How many it shows in an id. Signals count once and data are erased by their ids, so no two may become one: among a
+/// million the chance that any two do is 3 in 100 million.
+const SHOWN_IN_IDS: usize = 16;
 
 const USER: &str = "user";
 
@@ -23,19 +24,24 @@ pub(crate) fn write(out: &mut String, key: &Hmac<Sha256>, kind: Kind, value: &st
     write_hash(out, key, kind.name(), &normalised(kind, value), SHOWN);
 }
 
+/// Appends the placeholder of a value inside of an id. Spellings stay apart there: ids that differ are not the same.
+pub(crate) fn write_in_id(out: &mut String, key: &Hmac<Sha256>, kind: Kind, value: &str) {
+    write_hash(out, key, kind.name(), value, SHOWN_IN_IDS);
+}
+
 /// The placeholder of a user's id; of a placeholder, itself.
 pub(crate) fn of_user(key: &Hmac<Sha256>, id: &str) -> String {
     let mut placeholder = String::new();
     if is_user(id) {
         placeholder.push_str(id);
     } else {
-        write_hash(&mut placeholder, key, USER, id, USER_SHOWN);
+        write_hash(&mut placeholder, key, USER, id, SHOWN_IN_IDS);
     }
     placeholder
 }
 
 fn is_user(id: &str) -> bool {
-    let inside = id.as_bytes().strip_prefix(b"[").and_then(|rest| inner_length(rest, USER.as_bytes(), USER_SHOWN));
+    let inside = id.as_bytes().strip_prefix(b"[").and_then(|rest| inner_length(rest, USER.as_bytes(), SHOWN_IN_IDS));
     inside.is_some_and(|inside| inside + 2 == id.len())
 }
 
@@ -102,8 +108,11 @@ pub(crate) fn next(text: &str, from: usize) -> Option<Range<usize>> {
 
 /// How long the placeholder is whose inside begins here, without its brackets.
 fn length_at(rest: &[u8]) -> Option<usize> {
-    let of_kind = Kind::ALL.iter().find_map(|kind| inner_length(rest, kind.name().as_bytes(), SHOWN));
-    of_kind.or_else(|| inner_length(rest, USER.as_bytes(), USER_SHOWN))
+    let of_kind = Kind::ALL.iter().find_map(|kind| {
+        let name = kind.name().as_bytes();
+        inner_length(rest, name, SHOWN).or_else(|| inner_length(rest, name, SHOWN_IN_IDS))
+    });
+    of_kind.or_else(|| inner_length(rest, USER.as_bytes(), SHOWN_IN_IDS))
 }
 
 fn inner_length(rest: &[u8], name: &[u8], shown: usize) -> Option<usize> {

@@ -41,6 +41,8 @@ const ANNOUNCING: &[&str] = &[
     "passcode",
     "passwd",
     "senha",
+    "corner",
+    "intersection",
 ];
 
 /// For each first letter, which lengths the words above have that begin with it.
@@ -70,6 +72,7 @@ pub(crate) fn spans(text: Text<'_>) -> Vec<Span> {
             at = if class == SIGN { sign(text, at, byte, &mut found) } else { at + width(byte) };
             continue;
         }
+        at = text.past_escape(at);
         let start = at;
         let mut classes = 0;
         while let Some(&byte) = bytes.get(at) {
@@ -143,8 +146,10 @@ fn announcing(text: Text<'_>, word: &Range<usize>, found: &mut Vec<Span>) -> usi
     if !ANNOUNCING.contains(&lower.text()) {
         return push(found, secret::token(text, word), Kind::Secret).unwrap_or(word.end);
     }
+    let corner = || matches!(lower.text(), "corner" | "intersection").then(|| address::corner(text, word)).flatten();
     push(found, secret::bearer(text, word).or_else(|| secret::said(text, word)), Kind::Secret)
         .or_else(|| push(found, name::after(text, word), Kind::PersonName))
+        .or_else(|| push(found, corner(), Kind::Address))
         .unwrap_or(word.end)
 }
 
@@ -166,7 +171,7 @@ fn with_digits(text: Text<'_>, word: &Range<usize>, classes: u8, found: &mut Vec
             .unwrap_or(word.end);
     }
     // The rest of a longer number or code.
-    let begins = text.opens(start) || matches!(text.before(start), Some('+' | '(' | '/'));
+    let begins = text.opens(start) || text.joins(start) || matches!(text.before(start), Some('+' | '(' | '/'));
     let digits_end = text.run(start, |byte| byte.is_ascii_digit());
     if !begins {
         return word.end;
@@ -177,7 +182,7 @@ fn with_digits(text: Text<'_>, word: &Range<usize>, classes: u8, found: &mut Vec
     let is_number = digits_end == word.end;
     let only_if = |is_so: bool, find: &dyn Fn() -> Option<Range<usize>>| if is_so { find() } else { None };
     let long = number.length(number.count()) >= 6;
-    push(only_if(opens && long && text.before(start) != Some('+'), &|| card::find(text, &number, &context)), Kind::Card)
+    push(only_if(text.joins(start) && long && text.before(start) != Some('+'), &|| card::find(text, &number, &context)), Kind::Card)
         .or_else(|| push(only_if(opens, &|| birth::find(text, &number, &context)), Kind::BirthDate))
         .or_else(|| push(network::ipv4(text, start, &context), Kind::Ip))
         .or_else(|| push(only_if(opens && digits_end - start == 6, &|| national_id::finnish(text, start)), Kind::NationalId))

@@ -76,6 +76,34 @@ fn phones() {
             "Can someone call me on ⟦9472 7916⟧?",
             "my number is ⟦555-0142⟧",
             "text me at (⟦950123456⟧)",
+            "⟦+33 1 42 68 53 00⟧",
+            "⟦+49 (0) 30 901820⟧",
+            "⟦+49 30/901820⟧",
+            "⟦+1-415-555-2671⟧",
+            "⟦+1.415.555.2671⟧",
+            "⟦+91 98765 43210⟧",
+            "⟦+81 3-1234-5678⟧",
+            "⟦+86 138 0013 8000⟧",
+            "⟦+971 50 123 4567⟧",
+            "⟦0049 30 901820⟧",
+            "⟦(020) 7946 0958⟧",
+            "⟦(11) 98765-4321⟧",
+            "⟦07700 900123⟧",
+            "⟦0412 345 678⟧ mob",
+            "⟦0151-12345678⟧",
+            "⟦06 12 34 56 78⟧",
+            "⟦06-12345678⟧",
+            "⟦415.555.2671⟧",
+            "⟦415 555 2671⟧",
+            "tel. ⟦22 123 45 67⟧",
+            "Tel: ⟦4155552671⟧",
+            "mobile ⟦9876543210⟧",
+            "電話 ⟦03-1234-5678⟧",
+            "电话:⟦13800138000⟧",
+            "тел. ⟦8 (495) 123-45-67⟧",
+            "phone=⟦4155552671⟧",
+            "{\"phone\": ⟦4155552671⟧}",
+            "whatsapp/⟦+14155552671⟧",
         ],
     );
     keeps(&[
@@ -115,6 +143,8 @@ fn cards() {
             "⟦676222165679⟧",
             "#⟦4222222222222⟧",
             "order paid with ⟦4111111111111111⟧,",
+            "card/⟦4111111111111111⟧",
+            "payment_⟦4111-1111-1111-1111⟧",
         ],
     );
     keeps(&[
@@ -131,7 +161,13 @@ fn cards() {
 fn bank_accounts() {
     finds(
         Kind::Iban,
-        &["⟦DE89370400440532013000⟧", "IBAN ⟦GB82 WEST 1234 5698 7654 32⟧.", "⟦gb82west12345698765432⟧", "⟦NO93 8601 1117 947⟧"],
+        &[
+            "⟦DE89370400440532013000⟧",
+            "IBAN ⟦GB82 WEST 1234 5698 7654 32⟧.",
+            "⟦gb82west12345698765432⟧",
+            "⟦NO93 8601 1117 947⟧",
+            "account/⟦DE89370400440532013000⟧",
+        ],
     );
     finds(
         Kind::BankAccount,
@@ -266,9 +302,43 @@ fn addresses() {
             "⟦213 Pilekrogen 53 Apt. 263⟧",
             "She lives on ⟦Steinfelden 73⟧",
             "⟦33 avenue de Provence⟧",
+            "⟦12 Elm Street NW⟧ is closed",
+            "⟦8 Linden Avenue North, Unit 8B, Bergen, Norway⟧",
+            "⟦Musterstraße 5, 12345 Berlin⟧",
+            "⟦10 rue de Rivoli, 75001 Paris⟧",
+            "⟦Kerkstraat 12, 1017 GC Amsterdam⟧",
+            "⟦Calle Mayor, 12⟧",
+            "⟦Via Roma, 5, 00184 Roma⟧",
+            "⟦52 Holm Street, Leeds, United Kingdom⟧",
+            "⟦75 Auerstrasse 12 Apt. 974 Thun Switzerland⟧",
+            "⟦2505 Heatherfield Suite 620 Apt. 581, Durban, South Africa 13475⟧",
+            "⟦Tungata 11 Rott Crossroad\n Apt. 322\n Selfoss\n Iceland 72399⟧",
+            "> ⟦4923 Parkova 109\n> Suite 380\n> Maribor\n> Slovenia 82709⟧",
+            "it is at the corner of ⟦Kastanienstraat 88 and Whitman Street⟧.",
+            "the corner of ⟦Pine Street and 5th Avenue⟧, at noon",
+            "my address:\n\n⟦06 Reyes Altos 17\nSaarvere, JN 91851⟧",
+            "⟦Fugle 41 Popov Dam\n Suite 860\n UPPLANDA VEST\n Sweden 56687⟧",
+            "⟦Ahornweg 8\n Ostrov nad Labem\n Czech Republic 56655⟧",
+            "the corner of ⟦lindenbrücke 77 and minnow courts⟧",
+            "The bus station is on ⟦Peter Zandhof 188⟧",
+            "it is located at ⟦38 king arthur\nlady brook\n, ec\n 76634⟧. it opens",
         ],
     );
-    finds(Kind::Postcode, &["my zip code is ⟦94107⟧", "ZIP: ⟦7412 SL⟧", "\"zip\": \"⟦10029⟧\"", "postcode ⟦SW1A 1AA⟧"]);
+    finds(
+        Kind::Postcode,
+        &[
+            "my zip code is ⟦94107⟧",
+            "ZIP: ⟦7412 SL⟧",
+            "\"zip\": \"⟦10029⟧\"",
+            "postcode ⟦SW1A 1AA⟧",
+            "near Chicago ⟦60601⟧ in June",
+            "he is from Porto ⟦4050-114⟧",
+            "in Ottawa ⟦K1A 0B1⟧",
+            "código postal: ⟦28013⟧",
+            "CEP ⟦01310-100⟧",
+            "PLZ ⟦8001⟧",
+        ],
+    );
     keeps(&[
         "2. Identify Gyms Near Tompkins Square Park",
         "In 1929 Wall Street crashed",
@@ -279,6 +349,15 @@ fn addresses() {
         "zip_path = '../2023/validation'",
         "Apollo 11 landed",
         "iPhone 15 Pro",
+        "2 Smart Lock Pro, 1 Garden Light",
+        "© 2024 Superior Court of California",
+        "moved here on May 15",
+        "the corner of the table and the wall",
+        "in Order 12345 and in Model 60601",
+        "in Europe 12345 people",
+        "in Windows 11",
+        "Suite of 3 tests",
+        "Widget 12, 45678 units",
         "the GPA is 2.0 Grade Point",
         "Room 12",
     ]);
@@ -296,9 +375,37 @@ fn births() {
             "nacido el ⟦28 de junio de 1955⟧",
             "geboren am ⟦12. März 1985⟧",
             "\"dob\":\"⟦1986-03-14⟧\"",
+            "born on the ⟦5th of June 1990⟧",
+            "DOB ⟦05-Mar-1985⟧",
+            "D.O.B.: ⟦12/Mar/1985⟧",
+            "birthday: ⟦Mar 12 1985⟧",
+            "date_of_birth=⟦1985-03-12⟧T00:00:00Z",
+            "née le ⟦5 juin 1990⟧",
+            "date de naissance : ⟦05/06/1990⟧",
+            "data di nascita ⟦5 giugno 1990⟧",
+            "data de nascimento: ⟦5 de junho de 1990⟧",
+            "fecha de nacimiento: ⟦5-6-1990⟧",
+            "geb. ⟦12.03.85⟧",
+            "geboren op ⟦5 juni 1990⟧",
+            "född den ⟦5 juni 1990⟧",
+            "født ⟦5. juni 1990⟧",
+            "data urodzenia: ⟦05.06.1990⟧",
+            "urodzona ⟦5 czerwca 1990⟧",
+            "出生日期:⟦1990年6月5日⟧",
+            "生年月日 ⟦1990年6月5日⟧",
+            "birth date ⟦19900605⟧",
+            "my birthday is ⟦June 5⟧ and",
         ],
     );
-    keeps(&["due on 2024-05-15", "flight on May 20, 2024", "founded in 1977", "born in 1980", "Date: 2003-08-28 12:13:52"]);
+    keeps(&[
+        "born and raised; invoice of 2024-05-15",
+        "the kettle was born from an idea of June 2019",
+        "due on 2024-05-15",
+        "flight on May 20, 2024",
+        "founded in 1977",
+        "born in 1980",
+        "Date: 2003-08-28 12:13:52",
+    ]);
 }
 
 #[test]
@@ -435,6 +542,76 @@ fn a_users_id_becomes_a_placeholder_whatever_it_is() {
         assert!(!redactor().user(id).contains(id) || id.is_empty(), "{id}");
         assert_eq!(redactor().user(id).len(), placeholder.len());
     }
+}
+
+#[test]
+fn ids_lose_what_is_personal_and_stay_apart() {
+    let redactor = redactor();
+    let id = |id: &str| redactor.redact_id(id).into_owned();
+    let of_jane = id("jane@example.com/2026-11-23");
+    assert!(of_jane.starts_with("[email:") && of_jane.ends_with("]/2026-11-23") && of_jane.len() == 35, "{of_jane}");
+    assert_eq!(id(&of_jane), of_jane);
+    assert_eq!(redactor.redact(&of_jane), of_jane);
+    assert_ne!(id("JANE@example.com/2026-11-23"), of_jane, "ids that differ are not the same");
+    assert!(id("whatsapp:+14155552671").starts_with("whatsapp:[phone:"));
+    let many = "a@b.io ".repeat(28);
+    assert!(id(&many).starts_with("[email:") && id(&many).len() == 24, "{}", id(&many));
+    for stays in [
+        "6921d5e0-a1b2-c3d4-e5f6-0718293a4b5c",
+        "4bf92f3577b34da6a3ce929d0e0e4736",
+        "4bf92f3577b34da6a3ce929d0e0e4736/00f067aa0ba902b7",
+        "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+        "anthropic.claude-3-5-sonnet-20241022-v2:0",
+        "gpt-4o-2024-08-06",
+        "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-pro-v1:0",
+        "session-17",
+        "billing/refund",
+        "1234567890",
+        "KB12345678",
+        "order-2231-2026-11-23T10:00:00Z",
+        "toolu_01A09q90qw90lq917835lq9",
+        "call_abc123DEF456ghi789JKL012",
+        "chatcmpl-9aBcDeFgHiJkLmNoPqRsTuVwXyZ01",
+    ] {
+        assert_eq!(id(stays), stays);
+    }
+}
+
+#[test]
+fn the_name_of_a_field_says_what_its_value_is() {
+    let redactor = redactor();
+    for (name, value, kind) in [
+        ("password", "hunter2", "secret"),
+        ("dbPassword", "correct \"horse\"", "secret"),
+        ("customerPhone", "987654321", "phone"),
+        ("phone_number", "4155552671", "phone"),
+        ("dob", "1986-03-14", "birth-date"),
+        ("birthDate", "1986-03-14", "birth-date"),
+        ("ssn", "514690360", "national-id"),
+        ("zip", "10029", "postcode"),
+        ("last_name", "Li", "person-name"),
+        ("pin", "4821", "secret"),
+        ("apiKey", "9f8e7d6c5b4a3f2e1d0c", "secret"),
+        ("Authorization", "Basic dXNlcjpodW50ZXIy", "secret"),
+    ] {
+        let redacted = redactor.redact_field(name, value);
+        assert!(redacted.contains(&format!("[{kind}:")) && !redacted.contains(value), "{name}: {redacted}");
+        assert_eq!(redactor.redact_field(name, &redacted), redacted, "{name}");
+    }
+    for (name, value) in [("order", "4155552671"), ("name", "Kettle 2"), ("date", "2026-11-23"), ("total", "1234567"), ("", "x")] {
+        assert_eq!(redactor.redact_field(name, value), value, "{name}");
+    }
+}
+
+#[test]
+fn escapes_of_json_are_not_part_of_a_value() {
+    finds(
+        Kind::Card,
+        &["\"query\": \"my card\\n⟦4111111111111111⟧\\tthanks", "card\\r\\n⟦4111 1111 1111 1111⟧\\n", "C:\\t⟦4111111111111111⟧"],
+    );
+    finds(Kind::Email, &["write to\\n⟦jane@example.com⟧\\n", "{\\\"to\\\":\\\"⟦jane@example.com⟧\\\"}"]);
+    finds(Kind::Phone, &["call\\n⟦415-555-2671⟧\\n"]);
+    finds(Kind::Secret, &["key\\n⟦AKIAIOSFODNN7EXAMPLE⟧\\nend"]);
 }
 
 #[test]

@@ -64,15 +64,34 @@ impl<'a> Text<'a> {
         self.slice(at..self.text.len()).chars().next()
     }
 
+    /// Where a word begins whose first letter is one of an escape: in JSON inside of a text, `\n` stands before it.
+    pub(crate) fn past_escape(self, start: usize) -> usize {
+        let is_escape = start > 0 && self.byte(start - 1) == b'\\' && matches!(self.byte(start), b'n' | b'r' | b't');
+        if is_escape && self.after(start + 1).is_some_and(is_word) { start + 1 } else { start }
+    }
+
     /// Whether a number may begin here: not in the middle of a word, a code, a price or a longer number.
     pub(crate) fn opens(self, at: usize) -> bool {
         let Some(before) = self.before(at) else { return true };
+        if before.is_ascii_lowercase() && self.past_escape(at - 1) == at {
+            return true;
+        }
         let further = || self.before(at - before.len_utf8());
         match before {
             '_' | '$' | '€' | '£' | '¥' | '@' | '\\' => false,
             '-' | '/' | '~' | '–' => !further().is_some_and(|character| is_word(character) || character == '_'),
             '.' | ',' | ':' | '\'' => !further().is_some_and(|character| character.is_ascii_digit()),
             _ => !is_word(before),
+        }
+    }
+
+    /// Whether a value that is known by a form or a check digit of its own may begin here: after a part of an id too, as in
+    /// `card/4111…` or `user_4111…`, though not in the middle of a number.
+    pub(crate) fn joins(self, at: usize) -> bool {
+        let further = |before: char| self.before(at - before.len_utf8());
+        match self.before(at) {
+            Some(before @ ('/' | '-' | '_' | '~')) => !further(before).is_some_and(|character| character.is_ascii_digit()),
+            _ => self.opens(at),
         }
     }
 
@@ -103,7 +122,7 @@ impl<'a> Text<'a> {
             while let Some((place, character)) = characters.next_if(|(_, character)| is_word(*character)) {
                 end = at + place + character.len_utf8();
             }
-            Some(start..end)
+            Some(self.past_escape(start)..end)
         })
     }
 
@@ -121,7 +140,7 @@ impl<'a> Text<'a> {
             while let Some((place, _)) = characters.next_if(|(_, character)| is_word(*character)) {
                 first = start + place;
             }
-            Some(first..end)
+            Some(self.past_escape(first)..end)
         })
     }
 

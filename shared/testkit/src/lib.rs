@@ -4,11 +4,13 @@
 //! memory and in simulated time. Every call of a port is a step between which another invocation may come first, or
 //! the process may die. Messages may come late, twice and out of order. All of it follows from one seed.
 
+mod cases;
 mod ports;
 mod signals;
 mod simulation;
 mod world;
 
+pub use cases::{CaseMemory, CaseProcess};
 pub use signals::{SignalMemory, SignalProcess, Spent};
 pub use simulation::{Chaos, Simulation};
 pub use world::{Memory, Problem};

@@ -82,8 +82,8 @@ struct Many {
     sample_all_pairs_seconds: f64,
     /// The same for all of them, which was not run: by the square of their number.
     all_pairs_seconds_extrapolated: f64,
-    /// Of the pairs that are the same in the sample, how many the bands bring together.
-    found_by_bands: f64,
+    /// Of the pairs that are the same in the sample, how many are in one cluster, by a band or through others.
+    in_one_cluster: f64,
 }
 
 /// What a threshold must reach to be picked: a wrong match loses a test case, a missed one only keeps two.
@@ -412,7 +412,7 @@ fn word_replaced(text: &str, other: &str, random: &mut fastrand::Rng) -> Option<
     let (at, word) = (*ours.get(random.usize(..ours.len().max(1)))?, *theirs.get(random.usize(..theirs.len().max(1)))?);
     let begins = |word: &str| word[..3].to_lowercase();
     // One that the question has already makes no other question either.
-    let is_other = words.iter().all(|known| !known.get(..3).is_some_and(|known| known.to_lowercase() == begins(word)));
+    let is_other = words.iter().all(|known| known.get(..3).is_none_or(|known| known.to_lowercase() != begins(word)));
     is_other.then(|| [&words[..at], &[word], &words[at + 1..]].concat().join(" "))
 }
 
@@ -437,7 +437,6 @@ fn many(settings: &Settings, conversations: &[Conversation]) -> Many {
         }
         made.push((original, text));
     }
-    drop(random);
 
     let before = reset_peak_memory();
     let start = Instant::now();
@@ -478,7 +477,7 @@ fn many(settings: &Settings, conversations: &[Conversation]) -> Many {
         sample: sample.len(),
         sample_all_pairs_seconds,
         all_pairs_seconds_extrapolated: sample_all_pairs_seconds * (questions.len() as f64 / sample.len().max(1) as f64).powi(2),
-        found_by_bands: ratio(together, alike),
+        in_one_cluster: ratio(together, alike),
     };
     println!(
         "{} questions made from {}: {} clusters in {} s and {} MB (each with each: {} s for {}, so about {} s)",

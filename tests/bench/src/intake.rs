@@ -23,7 +23,7 @@ use std::task::{Context, Poll, Waker};
 use anyhow::{Context as _, ensure};
 use count_signals::{Counting, Message, Report, read};
 use flywheel_engine::signals::{Redact, Rules, tally};
-use flywheel_model::{Key, Signal};
+use flywheel_model::Signal;
 use flywheel_policy::Policy;
 use flywheel_testkit::{SignalMemory, SignalProcess};
 use jiff::{SignedDuration, Timestamp};
@@ -294,8 +294,16 @@ impl Redact for StandIn {
         }
     }
 
-    fn user(&self, id: &Key) -> Key {
-        id.clone()
+    fn field<'t>(&self, _: &str, value: &'t str) -> Cow<'t, str> {
+        self.text(value)
+    }
+
+    fn id<'t>(&self, id: &'t str) -> Cow<'t, str> {
+        id.into()
+    }
+
+    fn user(&self, id: &str) -> String {
+        id.to_owned()
     }
 }
 

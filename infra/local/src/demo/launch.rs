@@ -5,6 +5,7 @@
 //! the table of histories as if they had been counted; everything after that takes the whole way.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -17,6 +18,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::ask::Asker;
+use super::cases::{self, Captured, Tool};
 use super::tables;
 use crate::LocalAws;
 use crate::terminal::{Terminal, seconds};
@@ -53,6 +55,16 @@ const QUESTIONS: [(&str, &str); 4] = [
     ("Zephyrine warranty", "The Zephyrine warranty lasts three years and covers the battery for two."),
 ];
 
+/// What people ask about everything else. One gives more of herself away than she has to.
+const USUAL_QUESTIONS: [&str; 6] = [
+    "Where is my order?",
+    "Do you deliver on Saturdays?",
+    "Can I change the delivery address of an order?",
+    "I am jane.doe@example.com, do you ship to islands?",
+    "How long can I return an order?",
+    "Is gift wrapping offered?",
+];
+
 /// How the day went, for the summary.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
 pub(crate) struct Launch {
@@ -66,6 +78,8 @@ pub(crate) struct Launch {
     pub(crate) questions_asked_again: u32,
     pub(crate) found_before: u32,
     pub(crate) found_after: u32,
+    /// What the day's failed retrievals came to.
+    pub(crate) cases: Captured,
     pub(crate) seconds: f64,
 }
 
@@ -75,6 +89,7 @@ impl Launch {
             && (self.findings_opened, self.findings_closed) == (1, 1)
             && self.questions_asked_again > 0
             && self.found_after == self.questions_asked_again
+            && self.cases.good()
     }
 }
 
@@ -92,6 +107,8 @@ pub(crate) struct Day<'a> {
     outputs: BTreeMap<String, String>,
     /// The first hour of the launch; what came before is history.
     start: Hour,
+    /// Retrievals that were sent without a passage.
+    failed: usize,
     summary: Launch,
 }
 
@@ -100,10 +117,10 @@ impl<'a> Day<'a> {
         // The launch's two hours and the two after it end with the present one.
         let start = Hour(Hour::of(Timestamp::now()).0 - 3);
         let sqs = aws_sdk_sqs::Client::new(aws.config());
-        Self { aws, asker, source, sqs, outputs: deployed.outputs.clone(), start, summary: Launch::default() }
+        Self { aws, asker, source, sqs, outputs: deployed.outputs.clone(), start, failed: 0, summary: Launch::default() }
     }
 
-    pub(crate) async fn play(mut self, terminal: &mut Terminal) -> Result<Launch> {
+    pub(crate) async fn play(mut self, output: &Path, terminal: &mut Terminal) -> Result<Launch> {
         let begun = Instant::now();
         terminal.title("A product launch: a topic's responses fail");
         self.write_history().await?;
@@ -142,6 +159,8 @@ impl<'a> Day<'a> {
         for (name, rate) in ["as usual", "at launch", "after the synchronisation"].into_iter().zip(self.summary.rates) {
             terminal.detail(&format!("{name:<26}{:>6.1}%  {}", 100.0 * rate, "█".repeat((100.0 * rate).round() as usize)));
         }
+        terminal.title("Failed retrievals become evaluation cases");
+        self.summary.cases = cases::show(&Tool::new(self.aws)?, self.failed, &QUESTIONS, output, terminal).await?;
         let events = self.events().await?;
         let count = |kind: &str| events.iter().filter(|event| event.kind() == kind).count();
         (self.summary.findings_opened, self.summary.findings_closed) = (count("finding.opened"), count("finding.closed"));
@@ -187,15 +206,19 @@ impl<'a> Day<'a> {
                     let launch = topic == TOPICS[0] && place % ABOUT_LAUNCH == 0;
                     let asked = place / ABOUT_LAUNCH % QUESTIONS.len();
                     let (query, passages) = if launch {
-                        (QUESTIONS[asked].0.to_owned(), json!(found[asked]))
+                        let question = QUESTIONS[asked].0;
+                        let politely = place / ABOUT_LAUNCH / QUESTIONS.len() % 2 == 1;
+                        let query = if politely { format!("Hello, could you please tell me: {question}?") } else { question.to_owned() };
+                        (query, json!(found[asked]))
                     } else {
                         let usual = if place as u64 % (RESPONSES / USUAL_FAILURES) == 1 {
                             json!([])
                         } else {
                             json!([{ "text": "…", "score": 1.2 }])
                         };
-                        (format!("question {place} about {topic}"), usual)
+                        (USUAL_QUESTIONS[place % USUAL_QUESTIONS.len()].to_owned(), usual)
                     };
+                    self.failed += usize::from(passages == json!([]));
                     let retrieval =
                         json!({ "topic": topic, "knowledge_base": self.source.knowledge_base, "query": query, "passages": passages });
                     signals.push(

@@ -2,6 +2,7 @@
 
 mod ask;
 mod audit;
+mod cases;
 mod documents;
 mod launch;
 mod policy;
@@ -77,6 +78,7 @@ struct Demo {
     deployed: Deployed,
     audit: Audit,
     asker: Asker,
+    output: PathBuf,
     summary: Summary,
 }
 
@@ -133,7 +135,8 @@ impl Demo {
         ));
         let audit = Audit::new(&aws, &deployed, BUCKET, sources.to_vec())?;
         let asker = Asker::new(&aws);
-        Ok(Self { aws, documents, sources, launch, deployed, audit, asker, summary: Summary::default() })
+        let output = options.output.clone();
+        Ok(Self { aws, documents, sources, launch, deployed, audit, asker, output, summary: Summary::default() })
     }
 
     async fn play(&mut self, terminal: &mut Terminal) -> Result<()> {
@@ -157,7 +160,7 @@ impl Demo {
         let snapshot = if snapshot.settled() { self.change(asked.as_ref(), snapshot, terminal).await? } else { snapshot };
         self.count(&snapshot, terminal).await?;
         let day = launch::Day::new(&self.aws, &self.asker, self.launch.clone(), &self.deployed);
-        self.summary.launch = day.play(terminal).await?;
+        self.summary.launch = day.play(&self.output, terminal).await?;
         self.summary.releases = releases::Pipeline::new(&self.aws, &self.deployed).await?.play(terminal).await?;
         Ok(())
     }
@@ -358,6 +361,8 @@ fn report(summary: &Summary, options: &Options, terminal: &mut Terminal) {
         ("signals sent / counted", format!("{} / {}", summary.launch.signals_sent, summary.launch.signals_counted)),
         ("findings opened / closed", format!("{} / {}", summary.launch.findings_opened, summary.launch.findings_closed)),
         ("failed questions that find something", format!("{} of {}", summary.launch.found_after, summary.launch.questions_asked_again)),
+        ("failed retrievals captured", format!("{} of {}", summary.launch.cases.captured, summary.launch.cases.failed_retrievals)),
+        ("evaluation cases / confirmed", format!("{} / {}", summary.launch.cases.cases, summary.launch.cases.confirmed)),
         ("failed releases that the check stops", format!("{} of {}", summary.releases.caught, summary.releases.failed)),
         ("burst to consistency", format!("{:.1} s", summary.seconds_to_consistency)),
         ("in all", format!("{:.1} s", summary.seconds)),
@@ -372,6 +377,7 @@ fn report(summary: &Summary, options: &Options, terminal: &mut Terminal) {
     terminal.title("Next");
     terminal.line(&format!("  {}  these numbers", shown(&options.output.join("summary.json"))));
     terminal.line(&format!("  {}  what Flywheel watched, and how far it might go", shown(&options.output.join("policy.toml"))));
+    terminal.line(&format!("  {}  the day's evaluation cases", shown(&options.output.join("cases"))));
     terminal.line("  make demo DOCS=path/to/your/documents   the same with your own");
     terminal.line("  make local                              the local AWS with the stack, to try things by hand");
     terminal.line("  make watch                              the functions, rebuilt as you edit them");

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::no_answer::NoAnswer;
 
 /// The most characters of a text that a detail quotes: more than is kept, since redaction comes in between.
-const QUOTED: usize = 400;
+pub(super) const QUOTED: usize = 400;
 
 /// The most failures of one reason that are told: a thousand failed checks fail a conversation no more than ten.
 const TOLD: usize = 10;
@@ -280,7 +280,8 @@ impl Reply {
 
 /// Whether a tool hands a conversation over to a person, by its name: `transfer_to_human_agents`, `escalateToHuman`.
 /// A transfer to an agent need not be one, since agents hand over to each other.
-fn calls_a_person(tool: &str) -> bool {
+#[must_use]
+pub fn calls_a_person(tool: &str) -> bool {
     const HANDS_OVER: [&str; 15] = [
         "transfer",
         "handoff",

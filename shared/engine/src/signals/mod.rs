@@ -16,8 +16,11 @@ use flywheel_policy::Policy;
 use jiff::{SignedDuration, Timestamp};
 
 pub use classify::Classifier;
-pub use judge::{Judge, resolution};
-pub use redact::{Redact, redact, redact_evaluations, redact_failures, redact_json, redact_passage, redact_text, redact_turn};
+pub use judge::{Judge, calls_a_person, resolution};
+pub use redact::{
+    Redact, redact, redact_evaluations, redact_failures, redact_id, redact_input, redact_json, redact_key, redact_passage, redact_text,
+    redact_turn,
+};
 pub use tally::{counts, tally};
 
 /// How far ahead of ours a sender's clock may be.
@@ -25,6 +28,9 @@ const AHEAD: SignedDuration = SignedDuration::from_mins(10);
 
 /// The most characters of a failure's detail that are kept.
 const DETAIL: usize = 200;
+
+/// No value is longer, in characters, that is not recognised by its half as well.
+const LONGEST_VALUE: usize = 128;
 
 /// What the policy says of signals, made ready for many of them.
 #[derive(Debug)]
@@ -72,13 +78,18 @@ impl Rules {
     /// Makes a signal an observation: judged by all that it says, kept without what must not be kept.
     #[must_use]
     pub fn observe(&self, mut signal: Signal, without: &dyn Redact) -> Observation {
-        let class = self.classifier.class(&signal.fact);
+        let mut class = self.classifier.class(&signal.fact);
         let mut failures = self.judge.failures(&signal.fact);
         redact(&mut signal, without);
+        class.iter_mut().for_each(|class| redact_key(class, without));
+        let cut: Vec<bool> = failures.iter().map(|failure| failure.detail.chars().count() >= judge::QUOTED).collect();
         redact_failures(&mut failures, without);
-        for failure in &mut failures {
-            // Cut after redaction: half of an address is not recognised as one.
-            if let Some((end, _)) = failure.detail.char_indices().nth(DETAIL) {
+        for (failure, was_cut) in failures.iter_mut().zip(cut) {
+            // Cut after redaction, since half of a card number is not recognised as one. Where the judge cut, such a half
+            // may be the end.
+            let length = failure.detail.chars().count();
+            let kept = if was_cut { length.saturating_sub(LONGEST_VALUE).min(DETAIL) } else { DETAIL };
+            if let Some((end, _)) = failure.detail.char_indices().nth(kept) {
                 failure.detail.truncate(end);
             }
         }
@@ -88,11 +99,14 @@ impl Rules {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
-    use flywheel_model::Key;
+    use flywheel_model::Fact;
+    use flywheel_redaction::Redactor;
 
     use super::*;
+
+    fn redactor() -> Redactor {
+        Redactor::new(b"a salt for tests")
+    }
 
     fn rules(more: &str) -> Rules {
         let source = "[[data_source]]\nknowledge_base = \"KB12345678\"\ndata_source = \"DS12345678\"\nbucket = \"docs\"\n";
@@ -116,21 +130,34 @@ mod tests {
 
     #[test]
     fn judged_before_it_is_redacted_and_kept_after() {
-        let rules = rules("[[intent]]\nname = \"refund\"\nwords = [\"secret word\"]\n");
-        let json = r#"{"id":"a","at":"2026-11-23T10:00:00Z","conversation":{"error":"secret failure",
-            "turns":[{"role":"user","text":"the Secret  WORD"},{"role":"assistant","tool_calls":[{"name":"t","arguments":{"secret":["secret",1]}}]}]}}"#;
-        struct NoSecret;
-        impl Redact for NoSecret {
-            fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
-                text.replace("ecret", "*").into()
-            }
-            fn user(&self, id: &Key) -> Key {
-                id.clone()
-            }
-        }
-        let observation = rules.observe(signal(json), &NoSecret);
+        let rules = rules("[[intent]]\nname = \"refund\"\nwords = [\"jo@example.com\"]\n");
+        let json = r#"{"id":"a","at":"2026-11-23T10:00:00Z","conversation":{"error":"jo@example.com failed",
+            "turns":[{"role":"user","text":"to Jo@example.com"},{"role":"assistant","tool_calls":[{"name":"t","arguments":{"to":["jo@example.com",1]}}]}]}}"#;
+        let observation = rules.observe(signal(json), &redactor());
         assert_eq!(observation.class.as_ref().map(flywheel_model::Key::as_str), Some("refund"));
-        assert_eq!(observation.failures[0].detail, "s* failure");
-        assert!(!serde_json::to_string(&observation).expect("JSON").contains("ecret"));
+        assert!(observation.failures[0].detail.ends_with("] failed"));
+        assert!(!serde_json::to_string(&observation).expect("JSON").to_lowercase().contains("example.com"));
+    }
+
+    #[test]
+    fn a_class_that_is_an_address_is_none_that_is_kept() {
+        let observation =
+            rules("").observe(signal(r#"{"id":"a","at":"2026-11-23T10:00:00Z","retrieval":{"topic":"jo@example.com"}}"#), &redactor());
+        let Fact::Retrieval(retrieval) = &observation.signal.fact else { panic!("a retrieval") };
+        assert!(
+            observation.class == retrieval.topic && observation.class.as_ref().is_some_and(|class| class.as_str().starts_with("[email:"))
+        );
+    }
+
+    #[test]
+    fn no_detail_ends_in_half_of_a_value() {
+        // The judge quotes 400 characters: it cuts in the middle of the last number, and what goes before gets short.
+        let key = format!("-----BEGIN PRIVATE KEY-----{}-----END PRIVATE KEY-----", "a".repeat(320));
+        for more in 0..30 {
+            let error = format!("{key}{} 4111 1111 1111 1111 and more", "x".repeat(more));
+            let told = serde_json::json!({ "id": "a", "at": "2026-11-23T10:00:00Z", "conversation": { "error": error } });
+            let observation = rules("").observe(serde_json::from_value(told).expect("a signal"), &redactor());
+            assert!(!observation.failures[0].detail.contains("4111"), "{}", observation.failures[0].detail);
+        }
     }
 }

@@ -1,0 +1,48 @@
+//! The function on the queue of batches to capture from.
+
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
+use capture_retrievals::{World, asks_to_publish};
+use flywheel_adapters::{CaseTable, EventBridgeBus, PolicySource, S3Datasets, S3Observations, SignalTable, StateTable, load_config};
+use flywheel_kit::{Metrics, Redeliver, Unit, each_message, start_logging, variable};
+use flywheel_model::{Body, Event};
+use jiff::Timestamp;
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    start_logging();
+    let config = load_config(variable)?;
+    let signals = SignalTable::new(&config, variable("FLYWHEEL_SIGNALS_TABLE")?);
+    let world = World {
+        observations: S3Observations::new(&config, variable("FLYWHEEL_EVIDENCE_BUCKET")?, signals),
+        store: CaseTable::new(&config, variable("FLYWHEEL_CASES_TABLE")?),
+        bus: EventBridgeBus::new(&config, variable("FLYWHEEL_BUS")?),
+        freshness: StateTable::new(&config, variable("FLYWHEEL_STATE_TABLE")?),
+        datasets: S3Datasets::new(&config, variable("FLYWHEEL_DATASETS_BUCKET")?),
+    };
+    let policies = PolicySource::from_variables(&config, variable)?;
+    let (world, policies) = (&world, &policies);
+    run(service_fn(async |event: LambdaEvent<SqsEvent>| {
+        let response = each_message(event.payload, 1, |message| async move {
+            let (policy, now) = (policies.current().await?, Timestamp::now());
+            let body = message.body.unwrap_or_default();
+            let mut metrics = Metrics::new("capture-retrievals");
+            if asks_to_publish(&body) {
+                metrics.add("DataSetsPublished", Unit::Count, world.publish(&policy, now).await?);
+            } else {
+                // Only events of our own bus come here; what cannot be read goes to the dead letters, where a person sees it.
+                let event = Event::from_envelope(&body).map_err(Redeliver)?;
+                let Body::SignalsKept(batch) = &event.body else { return Ok(()) };
+                let report = world.capture(batch, &event.id, &policy, now).await?;
+                metrics.add("RetrievalsLookedAt", Unit::Count, report.retrievals);
+                metrics.add("RetrievalsWithoutQuestion", Unit::Count, report.without_question);
+                metrics.add("RetrievalsCaptured", Unit::Count, report.captured);
+                metrics.add("CapturesHeld", Unit::Count, report.held);
+            }
+            metrics.print();
+            Ok(())
+        });
+        Ok::<SqsBatchResponse, Error>(response.await)
+    }))
+    .await
+}

@@ -1,0 +1,217 @@
+//! Evaluation cases through the deployed stack on the local AWS, with signatures and roles enforced: from signals to cases,
+//! what people decide of them by the operator's tool, the data set, the exports, and an erasure that leaves nothing.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
+
+#[path = "support/deployed.rs"]
+mod deployed;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use flate2::read::GzDecoder;
+use flywheel_local::{Config, LocalAws};
+use flywheel_model::Case;
+use flywheel_policy::Policy;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+const STACK: &str = "cases";
+
+const POLICY: &str = r#"
+mode = "act"
+[[data_source]]
+knowledge_base = "KBCASES001"
+data_source = "DSCASES001"
+bucket = "cases-documents"
+"#;
+
+struct Site {
+    aws: LocalAws,
+    outputs: BTreeMap<String, String>,
+}
+
+impl Site {
+    /// What the operator's tool prints, as it is built beside this test.
+    fn flywheel(&self, arguments: &[&str]) -> Value {
+        let output = self.flywheel_says(arguments);
+        assert!(output.status.success(), "flywheel {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn flywheel_says(&self, arguments: &[&str]) -> std::process::Output {
+        let program: PathBuf = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("flywheel");
+        let command = ["--stack", STACK, "--json"].iter().chain(arguments);
+        Command::new(program).args(command).env_clear().envs(self.aws.environment()).output().unwrap()
+    }
+
+    fn cases(&self) -> Vec<Case> {
+        serde_json::from_value(self.flywheel(&["cases", "list"])).unwrap()
+    }
+
+    async fn send(&self, queue: &str, body: String) {
+        let sqs = aws_sdk_sqs::Client::new(self.aws.config());
+        sqs.send_message().queue_url(&self.outputs[queue]).message_body(body).send().await.unwrap();
+    }
+
+    /// Everything that is in the stack's buckets, unpacked.
+    async fn objects(&self) -> BTreeMap<String, String> {
+        let mut objects = BTreeMap::new();
+        for bucket in ["EvidenceBucket", "DatasetsBucket"] {
+            let bucket = &self.outputs[bucket];
+            let listed = self.aws.s3().list_objects_v2().bucket(bucket).send().await.unwrap();
+            for key in listed.contents.unwrap_or_default().into_iter().filter_map(|object| object.key) {
+                let bytes = self.aws.s3().get_object().bucket(bucket).key(&key).send().await.unwrap();
+                let bytes = bytes.body.collect().await.unwrap().into_bytes();
+                let mut text = String::new();
+                if GzDecoder::new(bytes.as_ref()).read_to_string(&mut text).is_err() {
+                    text = String::from_utf8(bytes.to_vec()).unwrap();
+                }
+                objects.insert(key, text);
+            }
+        }
+        objects
+    }
+
+    /// Every row of the stack's tables, with what is packed in it.
+    async fn rows(&self) -> String {
+        let mut rows = String::new();
+        for table in ["CasesTable", "SignalsTable", "LedgerTable"] {
+            let scan = self.aws.dynamodb().scan().table_name(&self.outputs[table]).consistent_read(true).send().await.unwrap();
+            for row in scan.items.unwrap_or_default() {
+                for (name, value) in row {
+                    match value.as_b() {
+                        Ok(packed) => {
+                            let mut text = String::new();
+                            let _ = GzDecoder::new(packed.as_ref()).read_to_string(&mut text);
+                            rows.push_str(&text);
+                        }
+                        Err(value) => rows.push_str(&format!("{name}={value:?} ")),
+                    }
+                }
+                rows.push('\n');
+            }
+        }
+        rows
+    }
+
+    /// The cases of the present version of the knowledge base's data set.
+    async fn published(&self) -> Vec<Case> {
+        let objects = self.objects().await;
+        let Some(manifest) = objects.get("cases/KBCASES001/manifest.json") else { return Vec::new() };
+        let manifest: Value = serde_json::from_str(manifest).unwrap();
+        let parts = manifest["versions"][0]["parts"].as_array().unwrap();
+        let lines = parts.iter().map(|part| &objects[&format!("cases/KBCASES001/parts/{}.jsonl", part["sha256"].as_str().unwrap())]);
+        lines.flat_map(|part| part.lines()).map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+async fn within<F: Future<Output = bool>>(at_most: Duration, what: &str, is_so: impl Fn() -> F) {
+    let begun = Instant::now();
+    while !is_so().await {
+        assert!(begun.elapsed() < at_most, "{what} did not come in {at_most:?}");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    println!("{what} after {:.1?}", begun.elapsed());
+}
+
+fn retrieval(id: &str, minutes_ago: i64, fields: &Value) -> String {
+    let mut whole = json!({ "knowledge_base": "KBCASES001" });
+    whole.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    json!({ "id": id, "at": Timestamp::now() - SignedDuration::from_mins(minutes_ago), "retrieval": whole }).to_string()
+}
+
+#[tokio::test]
+async fn failed_retrievals_become_cases_that_people_decide_about_and_can_erase() {
+    if deployed::tools_are_missing() {
+        return;
+    }
+    let folder = std::env::temp_dir().join(format!("flywheel-cases-{}", std::process::id()));
+    let aws = LocalAws::start(Config::new(&folder)).await.unwrap();
+    aws.create_what_is_named(&Policy::parse(POLICY).unwrap()).await.unwrap();
+    let outputs = aws.deploy(STACK, POLICY, &mut |_| {}).await.unwrap().outputs;
+    let site = Site { aws, outputs };
+    let soon = Duration::from_secs(60);
+
+    // One question in two wordings, one by a person who can be named, one in a conversation, one that is answered.
+    let found = json!([{ "text": "Kettles boil.", "score": 0.4, "location": "s3://cases-documents/kettle.md" }]);
+    let batch = [
+        retrieval("r-1", 9, &json!({ "query": "How do I descale the kettle?", "passages": [] })),
+        retrieval("r-2", 8, &json!({ "query": "hello, how can I descale the kettle please", "passages": [] })),
+        retrieval(
+            "r-3",
+            7,
+            &json!({ "user": "ada-lovelace", "query": "Does tea weigh 3 kg? mail ada@example.com", "passages": found, "answer": "I don't know." }),
+        ),
+        retrieval(
+            "r-4",
+            6,
+            &json!({ "conversation": "talk-77", "query": "what is the warranty on toasters", "passages": found, "answer": "See the manual." }),
+        ),
+        retrieval(
+            "r-5",
+            5,
+            &json!({ "conversation": "talk-77", "query": "Warranty: how long is the warranty for the toasters?", "passages": found,
+            "feedback": { "rating": "negative", "correction": "Three years." } }),
+        ),
+        retrieval("r-6", 4, &json!({ "query": "do kettles boil?", "passages": found, "answer": "Kettles boil." })),
+    ];
+    site.send("SignalsQueueUrl", batch.join("\n")).await;
+    within(soon, "the cases", || async { site.cases().iter().map(|case| case.times).sum::<u64>() >= 5 }).await;
+    let cases = site.cases();
+    assert!(cases.iter().all(|case| !case.query.contains("boil")), "what was answered is no case: {cases:#?}");
+    let of = |word: &str| cases.iter().find(|case| case.query.contains(word)).unwrap_or_else(|| panic!("{word}: {cases:#?}"));
+    assert_eq!((of("kettle").times, of("kettle").variants.len()), (2, 2));
+    assert!(of("tea").query.contains("[email:") && !of("tea").query.contains("ada@"));
+    let asked_again: Vec<&str> = cases.iter().flat_map(|case| &case.reasons).map(|reason| reason.reason.as_str()).collect();
+    assert!(asked_again.contains(&"asked_again") && asked_again.contains(&"negative_feedback"), "{asked_again:?}");
+
+    // What people decide is in the data set at once, and holds.
+    let kettle = of("kettle").case.as_str();
+    site.flywheel(&["cases", "confirm", &kettle[..10], "--by", "grace", "--reference", "With vinegar; ask grace@example.com."]);
+    site.flywheel(&["cases", "reject", of("tea").case.as_str(), "--by", "grace", "--why", "not about our products"]);
+    let published = site.published().await;
+    assert!(published.iter().any(|case| case.state.word() == "confirmed") && published.iter().all(|case| case.state.word() != "rejected"));
+    let reference = published.iter().find_map(|case| case.reference.clone().filter(|_| case.state.word() == "confirmed")).unwrap();
+    assert!(reference.text.starts_with("With vinegar; ask [email:"), "{reference:?}");
+    let refused = site.flywheel_says(&["cases", "show", "no-such-case"]);
+    assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("next:"));
+
+    // The schedule publishes what came by itself.
+    site.send("SignalsQueueUrl", retrieval("r-7", 1, &json!({ "query": "is the lid of the samovar loose", "passages": [] }))).await;
+    within(soon, "another case", || async { site.cases().iter().any(|case| case.query.contains("samovar")) }).await;
+    site.send("CapturesQueueUrl", json!({ "trigger": "publish" }).to_string()).await;
+    within(soon, "the data set with it", || async { site.published().await.iter().any(|case| case.query.contains("samovar")) }).await;
+
+    // Exports: one case has a reference by a person and is confirmed.
+    let out = folder.join("exports");
+    for (format, exported) in [("promptfoo", 1), ("ragas", 1), ("csv", 1), ("bedrock-retrieve", 1)] {
+        let done = site.flywheel(&["cases", "export", "--format", format, "--out", out.to_str().unwrap()]);
+        assert_eq!(done["exported"], exported, "{format}: {done}");
+        assert!(done["files"].as_array().unwrap().iter().all(|file| fs::metadata(file.as_str().unwrap()).unwrap().len() > 0));
+    }
+
+    // Erasure: nothing of a user or a conversation is left anywhere, and what others asked is.
+    let (rows, objects) = (site.rows().await, site.objects().await);
+    assert!(rows.contains("Does tea weigh") && objects.values().any(|object| object.contains("how long is the warranty")));
+    assert!(!site.flywheel_says(&["cases", "erase", "--user", "ada-lovelace"]).status.success(), "nobody said yes");
+    let erased = site.flywheel(&["cases", "erase", "--user", "ada-lovelace", "--yes"]);
+    assert_eq!((&erased["observations"], &erased["sightings_and_inquiries"]), (&json!(1), &json!(1)), "{erased}");
+    site.flywheel(&["cases", "erase", "--conversation", "talk-77", "--yes"]);
+    let (rows, objects) = (site.rows().await, site.objects().await);
+    for gone in ["tea weigh", "how long is the warranty", "warranty on toasters", "Three years"] {
+        assert!(!rows.contains(gone), "{gone} in a row");
+        assert!(!objects.values().any(|object| object.contains(gone)), "{gone} in an object");
+    }
+    assert!(rows.contains("descale the kettle") && site.cases().iter().any(|case| case.query.contains("samovar")));
+    // No secret stands anywhere, before or after.
+    assert!(!rows.contains("@example.com") && !objects.values().any(|object| object.contains("@example.com")));
+
+    deployed::assert_no_dead_letters(&site.aws, STACK, &["signals", "captures", "ledger", "findings"]).await;
+    site.aws.stop();
+    fs::remove_dir_all(&folder).unwrap();
+}
