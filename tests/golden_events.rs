@@ -61,7 +61,7 @@ fn bus_events_come_to_what_stands_beside_them() {
     });
     let files: BTreeSet<String> = event_files("bus").iter().map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     assert!(kinds.iter().all(|kind| files.contains(*kind)), "a file for each kind: {kinds:?}, {files:?}");
-    assert_eq!(kinds.len(), 18, "every kind has its file: {kinds:?}");
+    assert_eq!(kinds.len(), 22, "every kind has its file: {kinds:?}");
 }
 
 #[test]
@@ -87,6 +87,9 @@ fn every_bus_event_is_read_and_written_without_a_difference() {
                 Body::RefreshEnded(refreshed) => refreshed.data_source.subject(),
                 Body::CaseCaptured(captured) => Case::subject(&captured.question),
                 Body::CaptureHeld(hold) => hold.clone().event(&event.causes[0], event.at).subject,
+                Body::PreflightDecided(change) => format!("preflight/{}", change.check.id),
+                Body::PreflightHeld(_) | Body::PreflightWritten(_) => "preflight".to_owned(),
+                Body::PreflightMade(run) => format!("service/{}", run.service),
                 Body::RefreshDecided(_) | Body::RefreshHeld(_) | Body::AskedAgain(_) => event.subject.clone(),
             };
             assert_eq!(event.subject, subject, "{}", path.display());

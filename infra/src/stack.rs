@@ -278,6 +278,8 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     learn.allow(checks.get_object(CHECKS));
     learn.allow(checks.put_object(CHECKS));
     learn.allow(checks.list_all());
+    // Messages have no resource that a grant could name.
+    learn.allow(Grant::new("DecodeDenials", ["sts:DecodeAuthorizationMessage"], vec!["*".into()]));
     learn.env("FLYWHEEL_RELEASES_TABLE", releases.name());
     learn.env("FLYWHEEL_SIGNALS_TABLE", signals.name());
     learn.env("FLYWHEEL_CHECKS_BUCKET", checks.name());

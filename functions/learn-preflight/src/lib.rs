@@ -8,8 +8,8 @@
 use flywheel_engine::preflight::{ChecksFile, learn};
 use flywheel_model::{Body, Event, Id, PreflightReceipt, PreflightRun, Refusal};
 use flywheel_policy::Policy;
-use flywheel_ports::{Bus, Checks, Releases, Unavailable};
-use flywheel_releases::{Deployment, DeploymentLog, Record, What, assemble, from_event};
+use flywheel_ports::{Bus, Checks, Denials, Releases, Unavailable};
+use flywheel_releases::{Cause, Deployment, DeploymentLog, Record, What, assemble, from_event};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
@@ -67,23 +67,28 @@ pub fn read(body: &str) -> Result<Incoming, String> {
 
 /// The world that checks are learned in.
 #[derive(Debug)]
-pub struct Learning<R, C, B> {
+pub struct Learning<R, C, D, B> {
     /// What is known of releases.
     pub releases: R,
     /// The checks file.
     pub checks: C,
+    /// Who decodes denials.
+    pub denials: D,
     /// The bus.
     pub bus: B,
 }
 
-impl<R: Releases, C: Checks, B: Bus> Learning<R, C, B> {
+impl<R: Releases, C: Checks, D: Denials, B: Bus> Learning<R, C, D, B> {
     /// Takes a message in. Says whether a release has ended, so that there is something to learn from.
     ///
     /// # Errors
     /// If something that it needs does not answer. Taking it in again does nothing twice.
     pub async fn take(&self, incoming: Incoming) -> Result<bool, Unavailable> {
         match incoming {
-            Incoming::Records(records) => {
+            Incoming::Records(mut records) => {
+                for cause in records.iter_mut().filter_map(|record| record.what.cause_mut()) {
+                    self.decode(cause).await;
+                }
                 self.releases.keep(&records).await?;
                 Ok(records.iter().any(|record| matches!(record.what, What::Ended(_))))
             }
@@ -91,6 +96,14 @@ impl<R: Releases, C: Checks, B: Bus> Learning<R, C, B> {
                 self.releases.note_caught(&run.failed, at).await?;
                 Ok(false)
             }
+        }
+    }
+
+    /// Has an encoded message decoded, and keeps what it says in its place.
+    async fn decode(&self, cause: &mut Cause) {
+        let Some(encoded) = cause.encoded.take() else { return };
+        if let Some(message) = self.denials.decode(&encoded).await {
+            *cause = cause.clone().decoded(&message).without_session();
         }
     }
 

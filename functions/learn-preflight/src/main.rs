@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
-use flywheel_adapters::{ChecksObject, EventBridgeBus, PolicySource, ReleaseTable, SignalTable, load_config};
+use flywheel_adapters::{ChecksObject, EventBridgeBus, PolicySource, ReleaseTable, SignalTable, StsDenials, load_config};
 use flywheel_kit::{Metrics, Unit, redeliver, start_logging, variable};
 use flywheel_model::Refusal;
 use flywheel_ports::Salt;
@@ -19,6 +19,7 @@ async fn main() -> Result<(), Error> {
     let learning = Learning {
         releases: ReleaseTable::new(&config, variable("FLYWHEEL_RELEASES_TABLE")?),
         checks: ChecksObject::new(&config, variable("FLYWHEEL_CHECKS_BUCKET")?),
+        denials: StsDenials::new(&config),
         bus: EventBridgeBus::new(&config, variable("FLYWHEEL_BUS")?),
     };
     let policies = PolicySource::from_variables(&config, variable)?;

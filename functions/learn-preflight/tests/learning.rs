@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use flywheel_engine::preflight::{ChecksFile, State};
 use flywheel_model::{Event, Id, PreflightRun};
 use flywheel_policy::Policy;
-use flywheel_ports::{Bus, Checks, Releases, Unavailable};
+use flywheel_ports::{Bus, Checks, Denials, Releases, Unavailable};
 use flywheel_releases::Record;
 use jiff::{SignedDuration, Timestamp};
 use learn_preflight::{Incoming, Learning, read};
@@ -69,6 +69,13 @@ impl Checks for &Memory {
     }
 }
 
+impl Denials for &Memory {
+    async fn decode(&self, message: &str) -> Option<String> {
+        let says = r#"{"explicitDeny":false,"context":{"action":"ec2:CreateSubnet","resource":"*","principal":{"arn":"arn:aws:sts::111122223333:assumed-role/deploy/ada@example.com"}}}"#;
+        message.starts_with("known").then(|| says.to_owned())
+    }
+}
+
 impl Bus for &Memory {
     async fn publish(&self, events: &[Event]) -> Result<(), Unavailable> {
         if self.failures.get() > 0 {
@@ -97,7 +104,7 @@ fn messages(letters: &str) -> Vec<String> {
 }
 
 async fn learned_from(memory: &Memory, messages: &[String]) -> Result<Vec<String>, Unavailable> {
-    let learning = Learning { releases: memory, checks: memory, bus: memory };
+    let learning = Learning { releases: memory, checks: memory, denials: memory, bus: memory };
     let mut ended = false;
     for message in messages {
         ended |= learning.take(read(message).unwrap()).await?;
@@ -126,6 +133,20 @@ async fn nothing_that_is_kept_or_told_names_a_person() {
         + &serde_json::to_string(&memory.told.borrow().values().collect::<Vec<_>>()).unwrap();
     assert!(kept.contains("arn:aws:iam::111122223333:role/deploy") && !kept.contains("ada@example.com"));
     assert!(!memory.file.borrow().as_ref().unwrap().contains("ada"));
+}
+
+#[tokio::test]
+async fn an_encoded_denial_is_decoded_where_that_is_allowed_and_never_kept_encoded() {
+    for (encoded, action) in [("known-0123456789012345", Some("ec2:CreateSubnet")), ("other-0123456789012345", None)] {
+        let memory = Memory::default();
+        let log = format!("Error: You are not authorized to perform this operation. Encoded authorization failure message: {encoded}\n");
+        let message = json!({ "deployment": { "release": "run-1", "service": "shop", "at": now(), "ended": "failed" }, "log": log });
+        learned_from(&memory, &[message.to_string()]).await.unwrap();
+        let mut records = memory.records.borrow().clone().into_iter().collect::<Vec<_>>();
+        let cause = records.iter_mut().find_map(|record| record.what.cause_mut()).unwrap();
+        assert_eq!((cause.action.as_deref(), cause.encoded.as_deref()), (action, None));
+        assert!(!serde_json::to_string(cause).unwrap().contains("ada"));
+    }
 }
 
 #[tokio::test]
@@ -165,7 +186,7 @@ async fn a_check_that_goes_on_catching_stays() {
     let memory = Memory::default();
     let changed = learned_from(&memory, &messages("ggggggggggggffffffff")).await.unwrap();
     let run = PreflightRun { service: "shop".to_owned(), passed: 0, failed: changed.clone(), unable: Vec::new(), may_start: false };
-    let learning = Learning { releases: &memory, checks: &memory, bus: &memory };
+    let learning = Learning { releases: &memory, checks: &memory, denials: &memory, bus: &memory };
     let later = |days: i64| now() + SignedDuration::from_hours(24 * days);
     learning.take(Incoming::Run { run, at: later(150) }).await.unwrap();
     let policy = Policy::parse(POLICY).unwrap();

@@ -20,7 +20,7 @@ use jiff::Timestamp;
 pub use cases::{CaseStore, Datasets, Freshness, Inquiries, Known, Scores, ShelfState};
 pub use findings::{Alarms, Looked, Memory, Questions, Refreshes};
 pub use logs::{Bodies, Conversations, Group, KeptSpan, Salt, SignalQueue, Spans};
-pub use preflight::{Checks, Releases, Surroundings};
+pub use preflight::{Checks, Denials, Releases, Surroundings};
 pub use signals::{Counted, Counts, Observations, SignalStore};
 
 /// Something that this process needs did not answer, or not now. Trying again later is the remedy, and the queue does

@@ -37,6 +37,12 @@ pub trait Checks {
     async fn write(&self, text: &str, tag: Option<&str>) -> Result<Option<String>, Unavailable>;
 }
 
+/// Messages of denials that say nothing until they are decoded.
+pub trait Denials {
+    /// What an encoded message says, as JSON; nothing where it cannot be decoded.
+    async fn decode(&self, message: &str) -> Option<String>;
+}
+
 /// The account around a release, looked at and left as it is.
 pub trait Surroundings {
     /// Looks up what releases need, in their order. Whatever goes wrong is an answer.

@@ -28,6 +28,16 @@ pub struct Record {
     pub what: What,
 }
 
+impl What {
+    /// Why something failed, if it did.
+    pub fn cause_mut(&mut self) -> Option<&mut Cause> {
+        match self {
+            Self::Failed(cause) | Self::Denied(cause) => Some(cause),
+            Self::Began | Self::Ended(_) => None,
+        }
+    }
+}
+
 /// What a record tells.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
