@@ -49,7 +49,8 @@ struct Sent {
 pub fn read(body: &str) -> Result<Incoming, String> {
     let message: Value = serde_json::from_str(body).map_err(|error| format!("not JSON: {error}"))?;
     if message.get("detail-type").is_none() {
-        let sent: Sent = serde_json::from_value(message).map_err(|error| format!("neither an event nor records nor a log: {error}"))?;
+        let sent: Sent = serde_path_to_error::deserialize(message)
+            .map_err(|error| format!("{}: {}; send records, or a deployment with its log (events/releases)", error.path(), error.inner()))?;
         let Some(deployment) = sent.deployment else { return Ok(Incoming::Records(sent.records)) };
         let mut log = DeploymentLog::new(deployment);
         log.read(sent.log.as_bytes());
