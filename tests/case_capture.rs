@@ -1,7 +1,7 @@
 //! Cases captured by the real function while batches come twice, in any order and at the same time, calls fail and
 //! processes die between any two steps. In the end the data sets are those of the distinct signals.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "a test")]
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

@@ -6,13 +6,18 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use flywheel_model::{Finding, FindingHold, Signal};
+use flywheel_model::{Case, Finding, FindingHold, Signal};
 use schemars::schema_for;
 use serde_json::Value;
 
 #[test]
 fn the_schemas_are_those_of_the_types() {
-    for (name, schema) in [("signal", schema_for!(Signal)), ("finding", schema_for!(Finding)), ("finding-held", schema_for!(FindingHold))] {
+    for (name, schema) in [
+        ("signal", schema_for!(Signal)),
+        ("finding", schema_for!(Finding)),
+        ("finding-held", schema_for!(FindingHold)),
+        ("case", schema_for!(Case)),
+    ] {
         let path = folder().join("schema").join(format!("{name}.json"));
         let found = schema.to_value();
         if std::env::var_os("UPDATE_GOLDEN").is_some() {

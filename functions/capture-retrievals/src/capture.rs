@@ -1,5 +1,6 @@
 //! From a batch of signals to sightings.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use flywheel_calibration::Calibration;
@@ -84,9 +85,8 @@ impl<O: Observations, S: Scores + Inquiries + CaseStore, B: Bus, F: Freshness, D
     async fn known(&self, retrievals: &[(&Observation, Scored)], policy: &Policy) -> Result<Scales, Unavailable> {
         let mut known = Scales::new();
         for (_, scored) in retrievals {
-            let of = (scored.scale.clone(), scored.day);
-            if !known.contains_key(&of) {
-                known.insert(of, self.store.learned(&scored.scale, scored.judged_by(policy)).await?);
+            if let Entry::Vacant(unread) = known.entry((scored.scale.clone(), scored.day)) {
+                unread.insert(self.store.learned(&scored.scale, scored.judged_by(policy)).await?);
             }
         }
         Ok(known)

@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flywheel_engine::signals::{
-    Redact, redact, redact_evaluations, redact_id, redact_input, redact_json, redact_passage, redact_text, redact_turn,
+    Redact, redact, redact_evaluations, redact_id, redact_input, redact_json, redact_passage, redact_refusal, redact_text, redact_turn,
 };
 use flywheel_intake::{Delivery, LogEvent, Offloaded, Record, Span};
 use flywheel_model::{Event, Refusal, Signal};
-use flywheel_ports::{Bodies, Bus, Conversations, Group, SignalQueue, Spans, Unavailable};
+use flywheel_ports::{Bodies, Bus, Conversations, Group, Guardrail, SignalQueue, Spans, Unavailable, guard};
 use futures::{StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 
@@ -64,6 +64,7 @@ impl<S: Spans, C: Conversations, Q: SignalQueue, O: Bodies, B: Bus> World<S, C, 
         &self,
         delivery: &[u8],
         without: &dyn Redact,
+        guardrail: Option<&dyn Guardrail>,
         quiet: SignedDuration,
         now: Timestamp,
     ) -> Result<Report, Unavailable> {
@@ -75,6 +76,9 @@ impl<S: Spans, C: Conversations, Q: SignalQueue, O: Bodies, B: Bus> World<S, C, 
         for event in &events {
             self.read(event, without, now, &mut read).await?;
         }
+        // Signals are looked at where they are counted.
+        guard(guardrail, without, &mut read.spans, redact_span).await?;
+        guard(guardrail, without, &mut read.refusals, redact_refusal).await?;
         self.bus.publish(&read.refusals).await?;
         self.signals.send(&read.signals).await?;
         futures::stream::iter(&read.spans).map(|span| self.spans.keep(span, now)).buffer_unordered(AT_ONCE).try_collect::<()>().await?;

@@ -18,7 +18,7 @@ impl Bucket {
             status: "Enabled",
             abort_incomplete_multipart_upload: s3::bucket::AbortIncompleteMultipartUpload! { days_after_initiation: 1 }
         };
-        lifecycle.expiration_in_days = days.map(Into::into);
+        lifecycle.expiration_in_days = days;
         let mut bucket = private();
         bucket.lifecycle_configuration = Some(s3::bucket::LifecycleConfiguration! { rules: vec![lifecycle] });
         template.add(id.as_str(), &bucket).keep(keep);

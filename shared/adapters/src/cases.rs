@@ -107,19 +107,8 @@ impl CaseTable {
 
     /// How many questions of a knowledge base are kept, as far as it matters.
     async fn questions(&self, knowledge_base: &Key) -> Result<usize, Unavailable> {
-        let pages = self
-            .table
-            .client
-            .query()
-            .table_name(&self.table.name)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", string(&questions_key(knowledge_base)))
-            .select(Select::Count)
-            .into_paginator()
-            .send()
-            .try_collect()
-            .await
-            .map_err(unavailable(READ))?;
+        let count = self.table.query(&questions_key(knowledge_base)).select(Select::Count).into_paginator().send();
+        let pages = count.try_collect().await.map_err(unavailable(READ))?;
         Ok(pages.iter().map(|page| usize::try_from(page.count()).unwrap_or_default()).sum())
     }
 
@@ -174,22 +163,7 @@ impl Scores for CaseTable {
     }
 
     async fn learned(&self, scale: &str, days: RangeInclusive<i64>) -> Result<Calibration, Unavailable> {
-        let rows = self
-            .table
-            .client
-            .query()
-            .table_name(&self.table.name)
-            .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
-            .expression_attribute_values(":pk", string(&format!("scores#{scale}")))
-            .expression_attribute_values(":first", string(&digits(*days.start())))
-            .expression_attribute_values(":last", string(&digits(*days.end())))
-            .consistent_read(true)
-            .into_paginator()
-            .items()
-            .send()
-            .collect::<Result<Vec<Item>, _>>()
-            .await
-            .map_err(unavailable(READ))?;
+        let rows = self.table.rows_between(&format!("scores#{scale}"), &digits(*days.start()), &digits(*days.end()), READ).await?;
         let mut learned = Calibration::default();
         for row in &rows {
             learned.merge(&calibration_of(row)?);

@@ -25,6 +25,9 @@ const MARK: &str = "mark";
 const TOUCHED: &str = "touched";
 const EXPIRES_AT: &str = "expires_at";
 
+/// Comes after all digits.
+const LAST: &str = ":";
+
 /// Rows in one request (`BatchGetItem` in the API reference).
 const READ_TOGETHER: usize = 100;
 
@@ -149,21 +152,7 @@ impl SignalStore for SignalTable {
 
 impl Counts for SignalTable {
     async fn touched(&self, since: Hour) -> Result<BTreeMap<Hour, u64>, Unavailable> {
-        let rows = self
-            .table
-            .client
-            .query()
-            .table_name(&self.table.name)
-            .key_condition_expression("pk = :touched AND sk >= :since")
-            .expression_attribute_values(":touched", string(TOUCHED))
-            .expression_attribute_values(":since", string(&digits(since)))
-            .consistent_read(true)
-            .into_paginator()
-            .items()
-            .send()
-            .collect::<Result<Vec<Item>, _>>()
-            .await
-            .map_err(unavailable("read which hours were touched"))?;
+        let rows = self.table.rows_between(TOUCHED, &digits(since), LAST, "read which hours were touched").await?;
         let touched = |row: &Item| Some((Hour(text_of(row, "sk")?.parse().ok()?), number_of(row, "n")?));
         Ok(rows.iter().filter_map(touched).collect())
     }

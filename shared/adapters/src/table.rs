@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_types::SdkConfig;
 use flywheel_ports::Unavailable;
@@ -32,18 +33,24 @@ impl Table {
 
     /// All rows of a partition, in the order of their `sk`.
     pub(crate) async fn rows(&self, pk: &str, what: &'static str) -> Result<Vec<Item>, Unavailable> {
-        self.client
-            .query()
-            .table_name(&self.name)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", string(pk))
-            .consistent_read(true)
-            .into_paginator()
-            .items()
-            .send()
-            .collect::<Result<Vec<Item>, _>>()
-            .await
-            .map_err(unavailable(what))
+        self.collect(self.query(pk), what).await
+    }
+
+    /// The rows of a partition from one `sk` to another, both of them included.
+    pub(crate) async fn rows_between(&self, pk: &str, from: &str, to: &str, what: &'static str) -> Result<Vec<Item>, Unavailable> {
+        let query = self.query(pk).key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to");
+        let query = query.expression_attribute_values(":from", string(from)).expression_attribute_values(":to", string(to));
+        self.collect(query, what).await
+    }
+
+    /// A query of a partition.
+    pub(crate) fn query(&self, pk: &str) -> QueryFluentBuilder {
+        let query = self.client.query().table_name(&self.name).key_condition_expression("pk = :pk");
+        query.expression_attribute_values(":pk", string(pk)).consistent_read(true)
+    }
+
+    async fn collect(&self, query: QueryFluentBuilder, what: &'static str) -> Result<Vec<Item>, Unavailable> {
+        query.into_paginator().items().send().collect::<Result<Vec<Item>, _>>().await.map_err(unavailable(what))
     }
 
     /// Puts a row if there is none of its key. `false` if there is one, which stays as it is.

@@ -6,6 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::duplicates::{self, NearDuplicates};
+use crate::redaction;
 use crate::report::{Facts, write};
 use crate::unsure::{self, Unsure};
 
@@ -17,11 +18,14 @@ pub(crate) struct Settings {
     datasets: Option<PathBuf>,
     #[command(flatten)]
     duplicates: duplicates::Settings,
+    #[command(flatten)]
+    redaction: redaction::Settings,
 }
 
 #[derive(Serialize)]
 struct Report {
     facts: Facts,
+    redaction: redaction::Measured,
     #[serde(flatten)]
     unsure: Option<Unsure>,
     near_duplicates: NearDuplicates,
@@ -33,6 +37,7 @@ pub(crate) fn run(settings: &Settings, out: &Path) -> anyhow::Result<()> {
     if unsure.is_none() {
         println!("Unsure retrievals and answers are not measured: FLYWHEEL_DATASETS names no folder of labelled collections");
     }
+    let redaction = redaction::measure(&settings.redaction)?;
     let near_duplicates = duplicates::measure(&settings.duplicates, settings.datasets.as_deref())?;
-    write(out, &Report { facts: Facts::now(), unsure, near_duplicates })
+    write(out, &Report { facts: Facts::now(), redaction, unsure, near_duplicates })
 }

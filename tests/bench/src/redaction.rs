@@ -121,7 +121,7 @@ pub(crate) fn measure(settings: &Settings) -> anyhow::Result<Measured> {
             signals.push(signal);
         }
         let ours = best(settings.rounds, || signals.iter().for_each(|signal| drop(black_box(redactor.redact(signal)))));
-        let theirs = best(settings.rounds, || signals.iter().for_each(|signal| drop(black_box(regex.find_iter(signal).count()))));
+        let theirs = best(settings.rounds, || signals.iter().for_each(|signal| _ = black_box(regex.find_iter(signal).count())));
         let speed = Speed {
             text,
             bytes,
@@ -206,8 +206,11 @@ const LABELS: [(&str, &[Kind]); 11] = [
     ("PERSON", &[Kind::PersonName]),
 ];
 
+/// Recall by label, precision by kind.
+type Shares = (BTreeMap<String, Recall>, BTreeMap<&'static str, Precision>);
+
 /// What is counted of the labelled texts below `FLYWHEEL_DATASETS`. A label counts that is where it says.
-fn shares(redactor: &Redactor) -> anyhow::Result<(BTreeMap<String, Recall>, BTreeMap<&'static str, Precision>)> {
+fn shares(redactor: &Redactor) -> anyhow::Result<Shares> {
     let mut recall: BTreeMap<String, Recall> = BTreeMap::new();
     let mut precision: BTreeMap<&'static str, Precision> = BTreeMap::new();
     let Some(folder) = std::env::var_os("FLYWHEEL_DATASETS").map(|named| Path::new(&named).join("pii")).filter(|folder| folder.is_dir())
@@ -227,12 +230,12 @@ fn shares(redactor: &Redactor) -> anyhow::Result<(BTreeMap<String, Recall>, BTre
             let overlaps = |span: &Span, range: &Range<usize>| span.range.start < range.end && range.start < span.range.end;
             for (label, range) in &labels {
                 let Some((_, kinds)) = LABELS.iter().find(|(known, _)| known == label) else { continue };
-                let mut over = spans.iter().filter(|span| overlaps(span, range)).peekable();
-                let found = over.clone().any(|span| kinds.contains(&span.kind));
+                let over: Vec<&Span> = spans.iter().filter(|span| overlaps(span, range)).collect();
+                let found = over.iter().any(|span| kinds.contains(&span.kind));
                 let is_seen = |(place, letter): (usize, char)| {
-                    letter.is_alphanumeric() && !over.clone().any(|span| span.range.contains(&(range.start + place)))
+                    letter.is_alphanumeric() && !over.iter().any(|span| span.range.contains(&(range.start + place)))
                 };
-                let whole = over.peek().is_some() && !text[range.clone()].char_indices().any(is_seen);
+                let whole = !over.is_empty() && !text[range.clone()].char_indices().any(is_seen);
                 let share = recall.entry(label.clone()).or_default();
                 share.of += 1;
                 share.found += usize::from(found);

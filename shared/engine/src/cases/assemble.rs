@@ -169,3 +169,98 @@ fn source(sighting: &Sighting) -> Source {
     let inquiry = &sighting.inquiry;
     Source { signal: inquiry.signal.clone(), at: inquiry.at, conversation: inquiry.conversation.clone(), trace: inquiry.trace.clone() }
 }
+
+#[cfg(test)]
+mod tests {
+    use flywheel_model::{CaptureReason, CaseReason};
+
+    use super::super::{Inquiry, question_of};
+    use super::*;
+
+    fn key() -> Key {
+        Key::try_from("KBPRODUCTS").expect("a key")
+    }
+
+    fn at(minute: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + 60 * minute).expect("a time")
+    }
+
+    fn sighting(signal: &str, minute: i64, query: &str) -> Sighting {
+        let reason = CaseReason { reason: CaptureReason::NoResults, strength: 1.0, detail: "no passage was found".to_owned() };
+        let inquiry = Inquiry {
+            signal: Id::of("signal", &["retrieval", signal]),
+            at: at(minute),
+            knowledge_base: key(),
+            topic: None,
+            conversation: None,
+            trace: None,
+            user: None,
+            query: query.to_owned(),
+            answer: Some(format!("answer of {signal}")),
+            passages: Vec::new(),
+            correction: None,
+            reasons: vec![reason],
+        };
+        let question = question_of(&key(), query);
+        Sighting { question, inquiry, judged_with: 1, context: Vec::new(), reference: None, synchronised_at: None }
+    }
+
+    fn decision(query: &str, minute: i64, verdict: Verdict, reference: Option<&str>) -> Decision {
+        let decided = Decided { by: "grace".to_owned(), at: at(minute), why: None };
+        Decision { question: question_of(&key(), query), verdict, decided, reference: reference.map(str::to_owned) }
+    }
+
+    const KETTLE: &str = "How do I descale the kettle?";
+    const KINDLY: &str = "hello, how can I descale the kettle please";
+    const TOASTER: &str = "Where is the toaster made?";
+
+    #[test]
+    fn nearly_the_same_questions_are_one_case_with_its_latest_evidence() {
+        let shelf = Shelf {
+            sightings: vec![sighting("1", 1, KINDLY), sighting("2", 3, KETTLE), sighting("3", 2, KETTLE), sighting("4", 0, TOASTER)],
+            decisions: Vec::new(),
+        };
+        let cases = cases(&key(), &shelf);
+        assert_eq!(cases.len(), 2);
+        let kettle = cases.iter().find(|case| case.query == KETTLE).expect("the most frequent words");
+        assert_eq!((kettle.times, kettle.variants.len(), kettle.answer.as_deref()), (3, 2, Some("answer of 2")));
+        assert_eq!((kettle.first_seen, kettle.last_seen), (at(1), at(3)));
+        assert_eq!(kettle.case, question_of(&key(), KETTLE).min(question_of(&key(), KINDLY)));
+    }
+
+    #[test]
+    fn the_latest_decision_holds_for_all_wordings_and_a_reviewers_reference_is_trusted_most() {
+        let mut seen = sighting("1", 1, KETTLE);
+        seen.reference = Some(Reference { text: "by the user".to_owned(), from: ReferenceOrigin::Feedback });
+        let mut later = sighting("2", 2, KINDLY);
+        later.reference = Some(Reference { text: "by a person".to_owned(), from: ReferenceOrigin::Person });
+        let decided = |decisions: Vec<Decision>| {
+            let case = cases(&key(), &Shelf { sightings: vec![seen.clone(), later.clone()], decisions }).remove(0);
+            (case.state.word(), case.reference.map(|reference| reference.text).unwrap_or_default())
+        };
+        assert_eq!(decided(vec![]), ("candidate", "by a person".to_owned()));
+        let rejected = decision(KINDLY, 5, Verdict::Rejected, None);
+        let confirmed = decision(KETTLE, 6, Verdict::Confirmed, Some("by Grace"));
+        assert_eq!(decided(vec![confirmed.clone(), rejected.clone()]), ("confirmed", "by Grace".to_owned()));
+        assert_eq!(
+            decided(vec![Decision { decided: Decided { at: at(9), ..rejected.decided.clone() }, ..rejected }, confirmed]).0,
+            "rejected"
+        );
+    }
+
+    #[test]
+    fn what_nobody_confirmed_expires_after_it_was_last_seen() {
+        let sightings = vec![sighting("1", 0, KETTLE), sighting("2", 24 * 60, KINDLY), sighting("3", 0, TOASTER)];
+        let shelf = Shelf { sightings, decisions: vec![decision(TOASTER, 1, Verdict::Rejected, None)] };
+        let gone = |shelf: &Shelf, minute| {
+            let expired = expired(shelf, 1, at(minute));
+            (expired.sightings.len(), expired.decisions.len())
+        };
+        assert_eq!(gone(&shelf, 24 * 60), (0, 0));
+        // The kettle's was seen later, in other words.
+        assert_eq!(gone(&shelf, 24 * 60 + 1), (1, 1));
+        assert_eq!(gone(&shelf, 2 * 24 * 60 + 1), (3, 1));
+        let confirmed = Shelf { decisions: vec![decision(TOASTER, 2, Verdict::Confirmed, None)], ..shelf };
+        assert_eq!(gone(&confirmed, 24 * 60 + 1), (0, 0));
+    }
+}

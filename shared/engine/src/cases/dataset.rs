@@ -116,3 +116,42 @@ impl Manifest {
         self.versions.iter().flat_map(|version| &version.parts).map(|part| part.sha256.as_str()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn case(id: &str, state: &str, times: u64) -> Case {
+        let decided = if state == "candidate" { "" } else { r#","by":"grace","at":"2026-11-23T10:00:00Z""# };
+        serde_json::from_str(&format!(
+            r#"{{"case":"{id}","knowledge_base":"KB","state":{{"state":"{state}"{decided}}},"query":"q","variants":[],"reasons":[],
+                "times":{times},"first_seen":"2026-11-23T10:00:00Z","last_seen":"2026-11-23T10:00:00Z","sources":[]}}"#
+        ))
+        .expect("a case")
+    }
+
+    fn version(cases: &[Case], second: i64) -> Version {
+        Version::of(cases, &parts(cases), Timestamp::from_second(second).expect("a time"))
+    }
+
+    #[test]
+    fn a_case_that_changes_writes_its_own_part_anew() {
+        let before = [case("0a", "candidate", 1), case("0b", "candidate", 1), case("1a", "confirmed", 1), case("2a", "rejected", 1)];
+        let mut after = before.clone();
+        after[0].times = 2;
+        let (before, after) = (parts(&before), parts(&after));
+        assert_eq!(before.iter().map(|part| part.entry.cases).collect::<Vec<_>>(), [2, 1], "what was rejected is left out");
+        assert_ne!(before[0].entry, after[0].entry);
+        assert_eq!(before[1].entry, after[1].entry);
+    }
+
+    #[test]
+    fn the_same_cases_are_the_same_version_and_old_versions_are_forgotten() {
+        let manifest = Manifest::new(Key::try_from("KB").expect("a key"));
+        let first = manifest.with(version(&[case("0a", "candidate", 1)], 1)).expect("a version");
+        assert_eq!(first.with(version(&[case("0a", "candidate", 1)], 2)), None);
+        let many = (2..40).fold(first, |manifest, times| manifest.with(version(&[case("0a", "candidate", times)], 1)).expect("a version"));
+        assert_eq!((many.versions.len(), many.parts().len()), (VERSIONS, VERSIONS));
+        assert_eq!(many.without_history().parts().len(), 1);
+    }
+}
