@@ -91,6 +91,9 @@ fn every_bus_event_is_read_and_written_without_a_difference() {
                 Body::RefreshEnded(refreshed) => refreshed.data_source.subject(),
                 Body::CaseCaptured(captured) => Case::subject(&captured.question),
                 Body::CaptureHeld(hold) => hold.clone().event(&event.causes[0], event.at).subject,
+                Body::PreflightDecided(change) => format!("preflight/{}", change.check.id),
+                Body::PreflightHeld(_) | Body::PreflightWritten(_) => "preflight".to_owned(),
+                Body::PreflightMade(run) => format!("service/{}", run.service),
                 Body::RefreshDecided(_) | Body::RefreshHeld(_) | Body::AskedAgain(_) => event.subject.clone(),
             };
             assert_eq!(event.subject, subject, "{}", path.display());

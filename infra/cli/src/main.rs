@@ -3,6 +3,8 @@
 
 mod cases;
 mod output;
+mod preflight;
+mod releases;
 mod site;
 mod timeouts;
 
@@ -42,6 +44,11 @@ enum Command {
     /// Limits on how long workflows may run
     #[command(subcommand)]
     Timeouts(timeouts::Command),
+    /// Releases and why they failed
+    #[command(subcommand)]
+    Releases(releases::Command),
+    /// Makes the checks before a release, and fails if it may not start
+    Preflight(preflight::Preflight),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -58,15 +65,24 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode> {
-    let site = Site::connect(arguments.stack).await?;
     match arguments.command {
-        Command::Outputs => outputs(&site.outputs, output)?,
-        Command::Cases(command) => Cases::new(&site, output)?.run(command).await?,
-        Command::Timeouts(command) => Timeouts::new(&site, output)?.run(command).await?,
+        Command::Outputs => outputs(&Site::connect(arguments.stack).await?.outputs, output),
+        Command::Cases(command) => {
+            let site = Site::connect(arguments.stack).await?;
+            Cases::new(&site, output)?.run(command).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Timeouts(command) => {
+            let site = Site::connect(arguments.stack).await?;
+            Timeouts::new(&site, output)?.run(command).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Releases(command) => releases::run(command, &Site::connect(arguments.stack).await?, output).await,
+        Command::Preflight(preflight) => preflight.run(arguments.stack, output).await,
     }
-    Ok(ExitCode::SUCCESS)
 }
 
-fn outputs(outputs: &BTreeMap<String, String>, output: &Output) -> Result<()> {
-    output.list(&["OUTPUT", "VALUE"], outputs, outputs.iter().map(|(name, value)| vec![name.clone(), value.clone()]))
+fn outputs(outputs: &BTreeMap<String, String>, output: &Output) -> Result<ExitCode> {
+    output.list(&["OUTPUT", "VALUE"], outputs, outputs.iter().map(|(name, value)| vec![name.clone(), value.clone()]))?;
+    Ok(ExitCode::SUCCESS)
 }

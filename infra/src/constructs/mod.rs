@@ -32,6 +32,7 @@ mod grant;
 mod policy_store;
 mod queue;
 mod settings;
+mod surroundings;
 pub(crate) mod table;
 
 pub use alarms::Alarms;
@@ -43,6 +44,7 @@ pub use grant::Grant;
 pub use policy_store::PolicyStore;
 pub use queue::{DeadLetters, Queue};
 pub use settings::Settings;
+pub use surroundings::Surroundings;
 pub(crate) use table::TableSpec;
 pub use table::{ItemAction, Table};
 

@@ -1,11 +1,14 @@
 //! The ports of the loops on AWS. Architecture invariant: only this crate knows the AWS SDK.
 
+mod account;
 mod bodies;
 mod buckets;
 mod bus;
 mod cases;
+mod checks;
 mod config;
 mod datasets;
+mod denials;
 mod error;
 mod findings;
 mod guardrail;
@@ -15,6 +18,7 @@ mod observations;
 mod packed;
 mod policy;
 mod questions;
+mod releases;
 mod s3;
 mod settings;
 mod signal_queue;
@@ -25,12 +29,15 @@ mod table;
 mod timeouts;
 mod wakes;
 
+pub use account::AwsAccount;
 pub use bodies::InvocationLogBucket;
 pub use buckets::S3Buckets;
 pub use bus::EventBridgeBus;
 pub use cases::CaseTable;
+pub use checks::ChecksObject;
 pub use config::load_config;
 pub use datasets::S3Datasets;
+pub use denials::StsDenials;
 pub use findings::FindingTable;
 pub use guardrail::BedrockGuardrail;
 pub use knowledge_bases::BedrockKnowledgeBases;
@@ -38,6 +45,7 @@ pub use ledger::Ledger;
 pub use observations::S3Observations;
 pub use policy::{PolicySource, PolicyUnavailable};
 pub use questions::BedrockQuestions;
+pub use releases::ReleaseTable;
 pub use settings::AwsSettings;
 pub use signal_queue::{ConversationQueue, SqsSignals};
 pub use signals::SignalTable;

@@ -7,6 +7,7 @@ pub mod cases;
 pub mod documents;
 pub mod erasure;
 pub mod findings;
+pub mod preflight;
 pub mod refresh;
 pub mod s3_event;
 pub mod signals;

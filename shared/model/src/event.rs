@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Action, AskedAgain, CaptureHold, Captured, DocumentChange, DocumentOutcome, Finding, FindingHold, Hold, Id, Outcome, Receipt, Refresh,
-    RefreshHold, Refreshed, SignalBatch, TimeoutChange, TimeoutHold, TimeoutOutcome, TimeoutReceipt,
+    Action, AskedAgain, CaptureHold, Captured, DocumentChange, DocumentOutcome, Finding, FindingHold, Hold, Id, Outcome, PreflightChange,
+    PreflightHold, PreflightReceipt, PreflightRun, Receipt, Refresh, RefreshHold, Refreshed, SignalBatch, TimeoutChange, TimeoutHold,
+    TimeoutOutcome, TimeoutReceipt,
 };
 
 /// Anything that happened, as it travels over the bus and stays in the ledger.
@@ -71,6 +72,10 @@ impl Event {
             Body::TimeoutVerified(_) => "outcome.timeout",
             Body::CaseCaptured(_) => "case.captured",
             Body::CaptureHeld(_) => "decision.capture-hold",
+            Body::PreflightDecided(_) => "decision.preflight",
+            Body::PreflightHeld(_) => "decision.preflight-hold",
+            Body::PreflightWritten(_) => "receipt.preflight",
+            Body::PreflightMade(_) => "outcome.preflight",
         }
     }
 }
@@ -169,6 +174,18 @@ pub enum Body {
     /// Decision: retrievals are not captured, because.
     #[serde(rename = "decision.capture-hold")]
     CaptureHeld(CaptureHold),
+    /// Decision: check for this before releases, or no longer.
+    #[serde(rename = "decision.preflight")]
+    PreflightDecided(PreflightChange),
+    /// Decision: too little speaks for checks before releases.
+    #[serde(rename = "decision.preflight-hold")]
+    PreflightHeld(PreflightHold),
+    /// Receipt: the checks file was written.
+    #[serde(rename = "receipt.preflight")]
+    PreflightWritten(PreflightReceipt),
+    /// Outcome: the checks were made before a release.
+    #[serde(rename = "outcome.preflight")]
+    PreflightMade(PreflightRun),
 }
 
 /// Input that was refused.

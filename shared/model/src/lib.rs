@@ -10,6 +10,7 @@ mod document;
 mod event;
 mod finding;
 mod id;
+mod preflight;
 mod refresh;
 mod signal;
 mod sync;
@@ -27,6 +28,7 @@ pub use finding::{
     Count, Evidence, Failure, FailureReason, Finding, FindingHold, Hour, Metric, Observation, Rate, Rates, Scope, Series, UNCLASSIFIED,
 };
 pub use id::{DataSourceId, Id};
+pub use preflight::{Backtest, Need, PreflightChange, PreflightCheck, PreflightHold, PreflightReceipt, PreflightRun};
 pub use refresh::{AskedAgain, Refresh, RefreshHold, Refreshed};
 pub use signal::{
     Alarm, AlarmState, Check, Conversation, Evaluation, Fact, Feedback, Key, KeyError, Passage, Rating, Release, Retrieval, Role,

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::error::{PolicyErrors, Problem};
+use crate::preflight::Preflight;
 use crate::signals::{EVALUATIONS, FAILED_LABELS, NO_ANSWER, default_rule};
 use crate::timeouts::TimeoutTable;
 use crate::{
@@ -36,6 +37,8 @@ pub(crate) struct File {
     findings: Findings,
     #[serde(default)]
     capture: Capture,
+    #[serde(default)]
+    preflight: Preflight,
     #[serde(default)]
     topic: Vec<Topic>,
     #[serde(default)]
@@ -247,6 +250,7 @@ pub(crate) fn validate(text: &str, file: File) -> Result<Policy, PolicyErrors> {
     let failures = check.failures(file.failures);
     let findings = check.findings(file.findings);
     let capture = check.capture(file.capture);
+    let preflight = check.preflight(file.preflight);
     let topics = check.topics(file.topic);
     let intents = check.intents(file.intent);
     let alarms = file.alarm.into_iter().filter_map(|alarm| check.alarm(alarm)).collect();
@@ -284,6 +288,7 @@ pub(crate) fn validate(text: &str, file: File) -> Result<Policy, PolicyErrors> {
             failures,
             findings,
             capture,
+            preflight,
             topics,
             intents,
             alarms,

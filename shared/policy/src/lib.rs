@@ -7,6 +7,7 @@
 mod capture;
 mod error;
 mod file;
+mod preflight;
 mod signals;
 mod timeouts;
 
@@ -15,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 pub use capture::CapturePolicy;
 pub use error::{PolicyErrors, Problem};
+pub use preflight::{PreflightPolicy, WhenUnable};
 pub use signals::{AlarmMapping, Class, EvaluationLimit, FailurePolicy, FindingPolicy, FindingRule, GuardrailId, Measure, SignalPolicy};
 pub use timeouts::{ExplorationPolicy, OtherLimit, TimeoutPolicy};
 
@@ -40,6 +42,8 @@ pub struct Policy {
     pub findings: FindingPolicy,
     /// When a retrieval becomes an evaluation case.
     pub capture: CapturePolicy,
+    /// When releases are checked before they start.
+    pub preflight: PreflightPolicy,
     /// Topics of retrievals, each name once.
     pub topics: Vec<Class>,
     /// Intents of conversations, each name once.
@@ -299,6 +303,16 @@ exclude = ["drafts/**"]
         let told = problems(&format!("{GOOD}[capture.weights]\nno_answer = -1.0\n"));
         assert!(told[0].starts_with("line 10: capture.weights.no_answer: -1.0 is out of range; use 0.0 to 10.0"), "{told:?}");
         assert!(problems(&format!("{GOOD}[capture.weights]\nboredom = 1.0\n"))[0].contains("boredom"));
+    }
+
+    #[test]
+    fn checks_before_releases_have_their_own_table() {
+        let table = "[preflight]\nfailed_share = 0.3\nwhen_unable = \"stop\"\nroles = [\"arn:aws:iam::111122223333:role/deploy\"]\n";
+        let preflight = Policy::parse(&format!("{GOOD}{table}")).expect("valid").preflight;
+        assert_eq!((preflight.failed_share, preflight.recurs, preflight.when_unable), (0.3, 2, WhenUnable::Stop));
+        let told = problems(&format!("{GOOD}[preflight]\nroles = [\"deploy\"]\nsurely = 2.0\n"));
+        assert!(told[0].starts_with("line 10: preflight.roles: \"deploy\" is not the ARN of a role"), "{told:?}");
+        assert!(told[1].starts_with("line 11: preflight.surely: 2.0 is out of range"), "{told:?}");
     }
 
     #[test]

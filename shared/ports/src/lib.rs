@@ -9,6 +9,7 @@ mod cases;
 mod findings;
 mod guardrail;
 mod logs;
+mod preflight;
 mod signals;
 mod timeouts;
 
@@ -22,6 +23,7 @@ pub use cases::{CaseStore, Datasets, Freshness, Inquiries, Known, Scores, ShelfS
 pub use findings::{Alarms, Looked, Memory, Questions, Refreshes};
 pub use guardrail::{Found, Guardrail, guard};
 pub use logs::{Bodies, Conversations, Group, KeptSpan, Salt, SignalQueue, Spans};
+pub use preflight::{Checks, Denials, Releases, Surroundings};
 pub use signals::{Counted, Counts, Observations, SignalStore};
 pub use timeouts::{KeptRuns, Settings, Taken, TimeoutStore};
 

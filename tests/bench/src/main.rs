@@ -12,6 +12,7 @@ mod http;
 mod intake;
 mod job_per_object;
 mod kb_sync;
+mod preflight;
 mod redaction;
 mod repeat;
 mod report;
@@ -80,6 +81,14 @@ enum What {
         #[arg(long, default_value = "target/bench/redaction.json")]
         out: PathBuf,
     },
+    /// What is understood of failed releases, and what the checks are worth that are learned from them
+    Preflight {
+        #[command(flatten)]
+        settings: preflight::Settings,
+        /// Where the figures go
+        #[arg(long, default_value = "target/bench/preflight.json")]
+        out: PathBuf,
+    },
     /// What of retrievals and answers is worth keeping as a case
     Capture {
         #[command(flatten)]
@@ -98,6 +107,7 @@ fn main() -> anyhow::Result<()> {
         What::ColdStart { settings, out } => cold_start::run(settings, &out),
         What::Timeouts { settings, out } => timeouts::run(&settings, &out),
         What::Redaction { settings, out } => redaction::run(&settings, &out),
+        What::Preflight { settings, out } => preflight::run(&settings, &out),
         What::Capture { settings, out } => capture::run(&settings, &out),
     }
 }

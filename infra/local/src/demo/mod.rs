@@ -6,6 +6,7 @@ mod cases;
 mod documents;
 mod launch;
 mod policy;
+pub mod releases;
 mod summary;
 mod tables;
 mod timeouts;
@@ -169,6 +170,7 @@ impl Demo {
         self.summary.timeouts = timeouts;
         let file = self.output.join(CURVE);
         std::fs::write(&file, picture).with_context(|| format!("cannot write {}", file.display()))?;
+        self.summary.releases = releases::Pipeline::new(&self.aws, &self.deployed).await?.play(terminal).await?;
         Ok(())
     }
 
@@ -378,6 +380,7 @@ fn report(summary: &Summary, options: &Options, terminal: &mut Terminal) {
             "timeouts of the slow workflow",
             format!("{:.1}% → {:.1}%", 100.0 * summary.timeouts.timeouts_before, 100.0 * summary.timeouts.timeouts_after),
         ),
+        ("failed releases that the check stops", format!("{} of {}", summary.releases.caught, summary.releases.failed)),
         ("burst to consistency", format!("{:.1} s", summary.seconds_to_consistency)),
         ("in all", format!("{:.1} s", summary.seconds)),
     ]);

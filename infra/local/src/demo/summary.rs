@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::launch::Launch;
+use super::releases::Releases;
 use super::timeouts::Timeouts;
 
 /// `summary.json`.
@@ -44,6 +45,8 @@ pub(crate) struct Summary {
     pub(crate) launch: Launch,
     /// The workflows whose limit cuts runs.
     pub(crate) timeouts: Timeouts,
+    /// The releases that fail.
+    pub(crate) releases: Releases,
     /// From the first line to the first upload.
     pub(crate) seconds_to_start: f64,
     /// From the last upload of the burst until the index agreed with the bucket.
@@ -59,6 +62,7 @@ impl Summary {
             && self.questions_right == self.questions
             && self.launch.good()
             && self.timeouts.good()
+            && self.releases.good()
     }
 
     pub(crate) fn write(&self, file: &Path) -> Result<()> {
