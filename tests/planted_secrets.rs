@@ -180,9 +180,10 @@ fn write(template: &str, planted: &Planted) -> (String, Vec<String>) {
         let text_here = match turn.next().unwrap() {
             None => "kettle".to_owned(),
             Some((kind, number, around)) => {
-                let value = value(*kind, *number);
                 // A dotted number after a name and a slash is a program's version.
-                let around = if *kind == 5 && *around == AROUND.len() - 1 { 0 } else { *around };
+                let is_version = *kind == 5 && (*around == AROUND.len() - 1 || text.ends_with('/'));
+                let (kind, around) = (if is_version { 0 } else { *kind }, *around);
+                let value = value(kind, *number);
                 let (before, after) = AROUND[around];
                 let whole = format!("{before}{value}{after}");
                 values.push(value);
@@ -209,11 +210,18 @@ fn write(template: &str, planted: &Planted) -> (String, Vec<String>) {
     match planted.spoilt {
         Spoilt::WrongType => text = text.replacen("\":\"", "\":[\"", 2).replacen("\",", "\"],", 2),
         Spoilt::UnknownField => text = text.replacen("\"id\"", "\"idd\"", 1).replacen("\"error\"", "\"failure\"", 1),
-        Spoilt::CutOff(at) => text.truncate(text.floor_char_boundary(usize::from(at) % text.len())),
         Spoilt::Twice => text = format!("{text}{text}"),
         _ => {}
     }
     (text, values)
+}
+
+/// A message that ends too soon.
+fn cut_off(mut text: String, planted: &Planted) -> String {
+    if let Spoilt::CutOff(at) = planted.spoilt {
+        text.truncate(text.floor_char_boundary(usize::from(at) % text.len()));
+    }
+    text
 }
 
 /// What everything that is kept, sent and logged comes to, as text.
@@ -313,7 +321,8 @@ fn count(bodies: &[String], unavailable: f64) -> String {
     let redactor = Redactor::new(b"a salt for tests");
     let mut came_to = String::new();
     let log = logged(|| {
-        let counting = Counting { store: &process, observations: &process, bus: &process, rules: &rules, redact: &redactor };
+        let counting =
+            Counting { store: &process, observations: &process, bus: &process, rules: &rules, redact: &redactor, guardrail: None };
         let messages = bodies.iter().enumerate().map(|(id, body)| Message { id: id.to_string(), arrived_at: now(), records: read(body) });
         let report = finish(counting.count(messages.collect(), now()));
         came_to = format!("{report:?}");
@@ -339,7 +348,7 @@ fn read_logs(input: &[u8]) -> String {
     let redactor = Redactor::new(b"a salt for tests");
     let world = World { spans: kept.clone(), conversations: kept.clone(), signals: kept.clone(), bodies: kept.clone(), bus: kept.clone() };
     let policy = Policy::parse(POLICY).unwrap();
-    let log = logged(|| match finish(world.take_in(input, &redactor, &policy, now())) {
+    let log = logged(|| match finish(world.take_in(input, &redactor, None, &policy, now())) {
         Ok(report) => kept.add(format!("{report:?}")),
         // What a function fails with is logged by Lambda.
         Err(error) => kept.add(error.to_string()),
@@ -411,7 +420,7 @@ proptest! {
         for planted in &all {
             let template = SIGNALS.get(planted.template).copied().unwrap_or(ALARM);
             let (text, more) = write(template, planted);
-            bodies.push(if template == ALARM { text } else { envelope(&text, planted.road) });
+            bodies.push(cut_off(if template == ALARM { text } else { envelope(&text, planted.road) }, planted));
             values.extend(more);
         }
         holds_none(&count(&bodies, if fails { 0.3 } else { 0.0 }), &values)?;
@@ -424,7 +433,7 @@ proptest! {
         for planted in &all {
             let template = LOGS.get(planted.template).copied().unwrap_or_else(|| SIGNALS[planted.template - LOGS.len()]);
             let (text, more) = write(template, planted);
-            messages.push(text);
+            messages.push(cut_off(text, planted));
             values.extend(more);
         }
         let mut input = delivery(&messages);
@@ -442,12 +451,8 @@ proptest! {
 fn what_is_not_redacted_is_seen() {
     for kind in 0..KINDS {
         let value = value(kind, 4_242_424);
-        prop_assert_fails(&value);
+        assert!(holds_none(&json!({ "query": value }).to_string(), std::slice::from_ref(&value)).is_err(), "{value}");
     }
-}
-
-fn prop_assert_fails(value: &str) {
-    assert!(holds_none(&json!({ "query": value }).to_string(), &[value.to_owned()]).is_err(), "{value}");
 }
 
 /// A salt gives one placeholder to one value on every road, so that joining still works.

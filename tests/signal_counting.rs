@@ -14,8 +14,8 @@ use count_signals::{Counting, Message, Report, Unreadable, read};
 use flywheel_engine::signals::{Redact, Rules, tally};
 use flywheel_model::{Body, Count, Hour, Id, Refusal, Signal};
 use flywheel_policy::Policy;
-use flywheel_ports::{Counts, Observations};
-use flywheel_redaction::Redactor;
+use flywheel_ports::{Counts, Found, Guardrail, Observations, Unavailable};
+use flywheel_redaction::{Kind, Redactor};
 use flywheel_testkit::{SignalMemory, SignalProcess};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -111,7 +111,14 @@ fn deliver(messages: &[Message], crash: f64, unavailable: f64, busy: f64, seed: 
             let batch = queue.split_off(queue.len() - chance.usize(1..=queue.len().min(10)));
             let (process, rules, delivered) = (SignalProcess(memory.clone()), rules.clone(), batch.clone());
             let future = async move {
-                let counting = Counting { store: &process, observations: &process, bus: &process, rules: &rules, redact: &redactor() };
+                let counting = Counting {
+                    store: &process,
+                    observations: &process,
+                    bus: &process,
+                    rules: &rules,
+                    redact: &redactor(),
+                    guardrail: None,
+                };
                 counting.count(delivered, now()).await
             };
             running.push((batch, Box::pin(future)));
@@ -230,7 +237,7 @@ fn count(messages: Vec<Message>, redact: &dyn Redact) -> (Report, Rc<RefCell<Sig
     let memory = Rc::new(RefCell::new(SignalMemory::new(1)));
     let process = SignalProcess(memory.clone());
     let rules = Rules::new(&Policy::parse(POLICY).unwrap());
-    let counting = Counting { store: &process, observations: &process, bus: &process, rules: &rules, redact };
+    let counting = Counting { store: &process, observations: &process, bus: &process, rules: &rules, redact, guardrail: None };
     (finish(counting.count(messages, now())), memory)
 }
 
@@ -253,6 +260,10 @@ impl Redact for Panicking {
 
     fn user(&self, id: &str) -> String {
         id.to_owned()
+    }
+
+    fn values<'t>(&self, text: &'t str, _: &[(Kind, String)]) -> Cow<'t, str> {
+        text.into()
     }
 }
 
@@ -300,4 +311,48 @@ fn signals_of_the_same_keys_share_their_writes() {
     let spent = memory.borrow().spent;
     assert_eq!(spent.mark_units, 2_000);
     assert!(spent.transactions <= 14 && spent.count_units < 100, "{spent:?}");
+}
+
+/// Knows one name, and answers if it is to.
+struct Names {
+    answers: bool,
+}
+
+impl Guardrail for Names {
+    fn find<'a>(&'a self, texts: &'a [String]) -> Pin<Box<dyn Future<Output = Result<Found, Unavailable>> + 'a>> {
+        let is_there = texts.iter().any(|text| text.contains("Lena Berg"));
+        let found = if is_there { vec![(Kind::PersonName, "Lena Berg".to_owned())] } else { Vec::new() };
+        let unavailable = Unavailable { what: "apply the guardrail", why: "ThrottlingException".to_owned() };
+        Box::pin(std::future::ready(if self.answers { Ok(found) } else { Err(unavailable) }))
+    }
+}
+
+#[test]
+fn what_a_guardrail_finds_is_not_kept_and_without_its_answer_nothing_is() {
+    let told = "{\"id\":\"1\",\"at\":\"2026-11-23T12:00:00Z\",\"conversation\":{\"error\":\"Lena Berg left\",\
+                \"turns\":[{\"role\":\"user\",\"text\":\"I am Lena Berg, order 7\"}]}}\n{\"Lena Berg\":1}";
+    for answers in [true, false] {
+        let memory = Rc::new(RefCell::new(SignalMemory::new(1)));
+        let process = SignalProcess(memory.clone());
+        let rules = Rules::new(&Policy::parse(POLICY).unwrap());
+        let names = Names { answers };
+        let counting = Counting {
+            store: &process,
+            observations: &process,
+            bus: &process,
+            rules: &rules,
+            redact: &redactor(),
+            guardrail: Some(&names),
+        };
+        let report = finish(counting.count(vec![Message { id: "m".to_owned(), arrived_at: now(), records: read(told) }], now()));
+        let memory = memory.borrow();
+        assert!(!format!("{memory:?}").contains("Lena"));
+        if answers {
+            assert_eq!((report.counted, report.refused, report.failed.len()), (1, 1, 0));
+            assert!(format!("{memory:?}").contains("order 7"), "the rest stays");
+        } else {
+            assert_eq!(report.failed, ["m"], "it comes again");
+            assert!(memory.objects.is_empty() && memory.ledger.is_empty() && memory.marks.is_empty());
+        }
+    }
 }

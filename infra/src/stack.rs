@@ -238,6 +238,13 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
         read.env("FLYWHEEL_INVOCATION_LOG_BUCKET", Exp::from(bucket.as_str()));
     }
 
+    if let Some(guardrail) = &policy.signals.guardrail {
+        for function in [&mut count, &mut read] {
+            let arn = format!("arn:${{AWS::Partition}}:bedrock:${{AWS::Region}}:${{AWS::AccountId}}:guardrail/{}", guardrail.id);
+            function.allow(Grant::new("ApplyGuardrail", ["bedrock:ApplyGuardrail"], vec![crate::cfn::sub(arn)]));
+        }
+    }
+
     let mut assemble = Function::new(ASSEMBLE.name, ASSEMBLE.parameter, 256);
     assemble.consume(&conversations, Batches { size: 10, at_once: None });
     assemble.allow(signals.query());

@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use flywheel_engine::signals::batch::{Batch, Entry};
-use flywheel_engine::signals::{Redact, Rules, redact_input};
+use flywheel_engine::signals::{Redact, Rules, redact_input, redact_observation, redact_refusal};
 use flywheel_intake::Refused;
 use flywheel_model::{Event, Fact, Hour, Id, Observation, Refusal, Signal, SignalBatch};
-use flywheel_ports::{Bus, Counted, Observations, SignalStore, Unavailable};
+use flywheel_ports::{Bus, Counted, Guardrail, Observations, SignalStore, Unavailable, guard};
 use futures::StreamExt;
 use jiff::Timestamp;
 
@@ -81,6 +81,8 @@ pub struct Counting<'c, S, O, B> {
     pub rules: &'c Rules,
     /// Takes out of texts what must not be kept.
     pub redact: &'c dyn Redact,
+    /// Finds what is personal and has no form, if the policy names a guardrail.
+    pub guardrail: Option<&'c dyn Guardrail>,
 }
 
 /// What the messages counted together come to.
@@ -154,8 +156,12 @@ impl<S: SignalStore, O: Observations, B: Bus> Counting<'_, S, O, B> {
     }
 
     /// Publishes, keeps and counts a group. If any of it fails, all its messages come again.
-    async fn finish(&self, group: Group, now: Timestamp, report: &mut Report) {
-        match self.count_group(&group, now).await {
+    async fn finish(&self, mut group: Group, now: Timestamp, report: &mut Report) {
+        let counted = match self.guard(&mut group).await {
+            Ok(()) => self.count_group(&group, now).await,
+            Err(error) => Err(error),
+        };
+        match counted {
             Ok((counted, known)) => {
                 report.counted += counted;
                 report.known += known;
@@ -169,6 +175,12 @@ impl<S: SignalStore, O: Observations, B: Bus> Counting<'_, S, O, B> {
                 report.failed.extend(group.messages);
             }
         }
+    }
+
+    /// Takes out what the guardrail finds, before anything is kept.
+    async fn guard(&self, group: &mut Group) -> Result<(), Unavailable> {
+        guard(self.guardrail, self.redact, &mut group.observations, redact_observation).await?;
+        guard(self.guardrail, self.redact, &mut group.refusals, redact_refusal).await
     }
 
     async fn count_group(&self, group: &Group, now: Timestamp) -> Result<(u64, u64), Unavailable> {

@@ -4,12 +4,12 @@ use std::cell::Cell;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use count_signals::{Counting, Message, read};
-use flywheel_adapters::{EventBridgeBus, FindingTable, PolicySource, S3Observations, SignalTable, load_config};
+use flywheel_adapters::{BedrockGuardrail, EventBridgeBus, FindingTable, PolicySource, S3Observations, SignalTable, load_config};
 use flywheel_engine::findings::SeenAlarm;
 use flywheel_engine::signals::Rules;
 use flywheel_kit::{Metrics, Unit, redeliver, start_logging, variable};
 use flywheel_model::{Fact, Observation};
-use flywheel_ports::{Alarms, Salt};
+use flywheel_ports::{Alarms, Guardrail, Salt};
 use flywheel_redaction::Redactor;
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
@@ -32,7 +32,15 @@ async fn main() -> Result<(), Error> {
             Some((version, rules)) if version == policy.version => rules,
             _ => Rules::new(&policy),
         };
-        let counting = Counting { store: &store, observations: &observations, bus: &bus, rules: &rules, redact: &redactor };
+        let guardrail = policy.signals.guardrail.clone().map(|named| BedrockGuardrail::new(&config, named));
+        let counting = Counting {
+            store: &store,
+            observations: &observations,
+            bus: &bus,
+            rules: &rules,
+            redact: &redactor,
+            guardrail: guardrail.as_ref().map(|guardrail| guardrail as &dyn Guardrail),
+        };
         let now = Timestamp::now();
         let messages = event.payload.records.into_iter().map(|record| message(record, now)).collect();
         let report = counting.count(messages, now).await;

@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flywheel_engine::signals::{
-    Redact, redact, redact_evaluations, redact_id, redact_input, redact_json, redact_passage, redact_text, redact_turn,
+    Redact, redact, redact_evaluations, redact_id, redact_input, redact_json, redact_passage, redact_refusal, redact_text, redact_turn,
 };
 use flywheel_intake::{Delivery, LogEvent, Offloaded, Record, Span, function_of, function_runs};
 use flywheel_model::{Event, Refusal, Signal};
 use flywheel_policy::Policy;
-use flywheel_ports::{Bodies, Bus, Conversations, Group, SignalQueue, Spans, Unavailable};
+use flywheel_ports::{Bodies, Bus, Conversations, Group, Guardrail, SignalQueue, Spans, Unavailable, guard};
 use futures::{StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 
@@ -61,7 +61,14 @@ impl<S: Spans, C: Conversations, Q: SignalQueue, O: Bodies, B: Bus> World<S, C, 
     /// # Errors
     /// If it is no delivery, or something needed does not answer: Lambda tries again, and what it gives up waits among
     /// the dead letters. Taking it in again does nothing twice.
-    pub async fn take_in(&self, delivery: &[u8], without: &dyn Redact, policy: &Policy, now: Timestamp) -> Result<Report, Unavailable> {
+    pub async fn take_in(
+        &self,
+        delivery: &[u8],
+        without: &dyn Redact,
+        guardrail: Option<&dyn Guardrail>,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<Report, Unavailable> {
         // Its reason goes to the log.
         let unreadable = |why: String| Unavailable { what: "read a delivery", why: without.text(&why).into_owned() };
         let delivery = Delivery::unpack(delivery).map_err(unreadable)?;
@@ -74,6 +81,9 @@ impl<S: Spans, C: Conversations, Q: SignalQueue, O: Bodies, B: Bus> World<S, C, 
         for event in &events {
             self.read(event, without, now, &mut read).await?;
         }
+        // Signals are looked at where they are counted.
+        guard(guardrail, without, &mut read.spans, redact_span).await?;
+        guard(guardrail, without, &mut read.refusals, redact_refusal).await?;
         self.bus.publish(&read.refusals).await?;
         self.signals.send(&read.signals).await?;
         futures::stream::iter(&read.spans).map(|span| self.spans.keep(span, now)).buffer_unordered(AT_ONCE).try_collect::<()>().await?;

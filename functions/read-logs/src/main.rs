@@ -1,10 +1,10 @@
 //! The function that subscriptions of CloudWatch Logs run.
 
 use flywheel_adapters::{
-    ConversationQueue, EventBridgeBus, InvocationLogBucket, PolicySource, SignalTable, SpanTable, SqsSignals, load_config,
+    BedrockGuardrail, ConversationQueue, EventBridgeBus, InvocationLogBucket, PolicySource, SignalTable, SpanTable, SqsSignals, load_config,
 };
 use flywheel_kit::{Metrics, Unit, start_logging, variable};
-use flywheel_ports::Salt;
+use flywheel_ports::{Guardrail, Salt};
 use flywheel_redaction::Redactor;
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
@@ -26,7 +26,9 @@ async fn main() -> Result<(), Error> {
     let redactor = Redactor::new(&SignalTable::new(&config, variable("FLYWHEEL_SIGNALS_TABLE")?).salt().await?);
     run(service_fn(async |event: LambdaEvent<Box<RawValue>>| {
         let policy = policies.current().await?;
-        let report = world.take_in(event.payload.get().as_bytes(), &redactor, &policy, Timestamp::now()).await?;
+        let guardrail = policy.signals.guardrail.clone().map(|named| BedrockGuardrail::new(&config, named));
+        let guardrail = guardrail.as_ref().map(|guardrail| guardrail as &dyn Guardrail);
+        let report = world.take_in(event.payload.get().as_bytes(), &redactor, guardrail, &policy, Timestamp::now()).await?;
         let mut metrics = Metrics::new("read-logs");
         metrics.add("SignalsRead", Unit::Count, report.signals);
         metrics.add("SpansKept", Unit::Count, report.spans);

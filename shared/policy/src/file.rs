@@ -12,8 +12,8 @@ use crate::error::{PolicyErrors, Problem};
 use crate::signals::{EVALUATIONS, FAILED_LABELS, NO_ANSWER, default_rule};
 use crate::timeouts::TimeoutTable;
 use crate::{
-    AlarmMapping, CapturePolicy, Class, DataSource, EvaluationLimit, FailurePolicy, FindingPolicy, FindingRule, Measure, Mode, Policy,
-    Quotas, SignalPolicy, SyncPolicy,
+    AlarmMapping, CapturePolicy, Class, DataSource, EvaluationLimit, FailurePolicy, FindingPolicy, FindingRule, GuardrailId, Measure, Mode,
+    Policy, Quotas, SignalPolicy, SyncPolicy,
 };
 
 #[derive(Deserialize)]
@@ -59,6 +59,7 @@ struct Signals {
     late_hours: Option<Spanned<u32>>,
     quiet_seconds: Option<Spanned<u32>>,
     invocation_log_bucket: Option<Spanned<String>>,
+    guardrail: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -241,6 +242,7 @@ pub(crate) fn validate(text: &str, file: File) -> Result<Policy, PolicyErrors> {
         late_hours: check.number("signals.late_hours", file.signals.late_hours, 24, 1..=168),
         quiet_seconds: check.number("signals.quiet_seconds", file.signals.quiet_seconds, 600, 10..=900),
         invocation_log_bucket: file.signals.invocation_log_bucket.map(Spanned::into_inner),
+        guardrail: file.signals.guardrail.and_then(|guardrail| check.guardrail("signals.guardrail", &guardrail)),
     };
     let failures = check.failures(file.failures);
     let findings = check.findings(file.findings);
@@ -338,6 +340,21 @@ impl Check<'_> {
             let fix = "use the name alone, 3 to 63 lower-case letters, digits, dots and hyphens, without s3://";
             self.problem(name.span(), field, format!("{bucket:?} is not a bucket name"), fix);
         }
+    }
+
+    /// A guardrail, if it is one: the pattern of Bedrock's API for ids and versions.
+    fn guardrail(&mut self, field: &str, named: &Spanned<String>) -> Option<GuardrailId> {
+        let is_id = |id: &str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        let is_version = |version: &str| {
+            let is_number = version.len() <= 8 && version.bytes().all(|byte| byte.is_ascii_digit());
+            version == "DRAFT" || is_number && !version.is_empty() && !version.starts_with('0')
+        };
+        let found = named.get_ref().split_once(':').filter(|(id, version)| is_id(id) && is_version(version));
+        if found.is_none() {
+            let fix = "use the guardrail's id, a colon and its version, such as \"gr1abc2def3g:1\"";
+            self.problem(named.span(), field, format!("{:?} is no guardrail with a version", named.get_ref()), fix);
+        }
+        found.map(|(id, version)| GuardrailId { id: id.to_owned(), version: version.to_owned() })
     }
 
     /// A name, if it is one.

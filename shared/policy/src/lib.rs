@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 pub use capture::CapturePolicy;
 pub use error::{PolicyErrors, Problem};
-pub use signals::{AlarmMapping, Class, EvaluationLimit, FailurePolicy, FindingPolicy, FindingRule, Measure, SignalPolicy};
+pub use signals::{AlarmMapping, Class, EvaluationLimit, FailurePolicy, FindingPolicy, FindingRule, GuardrailId, Measure, SignalPolicy};
 pub use timeouts::{ExplorationPolicy, OtherLimit, TimeoutPolicy};
 
 /// A validated policy.
@@ -242,6 +242,19 @@ exclude = ["drafts/**"]
     fn a_misspelt_field_is_named_with_its_line() {
         let told = problems(&GOOD.replace("bucket =", "buckets ="));
         assert!(told[0].starts_with("line 5: ") && told[0].contains("buckets"), "{told:?}");
+    }
+
+    #[test]
+    fn a_guardrail_is_named_with_its_version() {
+        let with = |guardrail: &str| format!("{GOOD}[signals]\nguardrail = \"{guardrail}\"\n");
+        let policy = Policy::parse(&with("gr1abc2def3g:4")).expect("valid");
+        assert_eq!(policy.signals.guardrail, Some(GuardrailId { id: "gr1abc2def3g".to_owned(), version: "4".to_owned() }));
+        assert!(Policy::parse(&with("gr1abc2def3g:DRAFT")).is_ok());
+        for wrong in
+            ["gr1abc2def3g", "gr1abc2def3g:", "gr1abc2def3g:0", "GR1:4", "arn:aws:bedrock:us-east-1:123456789012:guardrail/gr1:4", ":1"]
+        {
+            assert!(problems(&with(wrong))[0].contains("signals.guardrail"), "{wrong}");
+        }
     }
 
     #[test]

@@ -13,6 +13,17 @@ pub struct SignalPolicy {
     pub quiet_seconds: u32,
     /// The bucket where Bedrock's model invocation logging puts bodies over 100 KB. Without it their text is not read.
     pub invocation_log_bucket: Option<String>,
+    /// The Bedrock guardrail that finds personal data which no pattern sees. Without it names stay.
+    pub guardrail: Option<GuardrailId>,
+}
+
+/// A Bedrock guardrail of this account and Region, in one version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuardrailId {
+    /// Bedrock's id of it.
+    pub id: String,
+    /// Its version, "DRAFT" for the one that is being worked on.
+    pub version: String,
 }
 
 /// What speaks for a failure.

@@ -7,6 +7,7 @@
 
 mod cases;
 mod findings;
+mod guardrail;
 mod logs;
 mod signals;
 mod timeouts;
@@ -19,6 +20,7 @@ use jiff::Timestamp;
 
 pub use cases::{CaseStore, Datasets, Freshness, Inquiries, Known, Scores, ShelfState};
 pub use findings::{Alarms, Looked, Memory, Questions, Refreshes};
+pub use guardrail::{Found, Guardrail, guard};
 pub use logs::{Bodies, Conversations, Group, KeptSpan, Salt, SignalQueue, Spans};
 pub use signals::{Counted, Counts, Observations, SignalStore};
 pub use timeouts::{KeptRuns, Settings, Taken, TimeoutStore};

@@ -37,11 +37,13 @@ pub enum Kind {
     Postcode,
     /// A person's name, where the words around it say that it is one.
     PersonName,
+    /// Anything else that is personal; no pattern finds it.
+    Personal,
 }
 
 impl Kind {
     /// All of them. Where two found values overlap, the kind that comes first here names the whole.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Secret,
         Self::UrlCredential,
         Self::Card,
@@ -59,6 +61,7 @@ impl Kind {
         Self::Address,
         Self::Postcode,
         Self::PersonName,
+        Self::Personal,
     ];
 
     /// The name, as it stands in a placeholder.
@@ -82,6 +85,7 @@ impl Kind {
             Self::Address => "address",
             Self::Postcode => "postcode",
             Self::PersonName => "person-name",
+            Self::Personal => "personal",
         }
     }
 }

@@ -116,6 +116,34 @@ impl Redactor {
         }
     }
 
+    /// The text without values that are known to be personal, wherever they stand as words of their own. Itself if there are
+    /// none. Placeholders stay.
+    #[must_use]
+    pub fn redact_values<'a>(&self, text: &'a str, values: &[(Kind, String)]) -> Cow<'a, str> {
+        let placeholders: Vec<Range<usize>> =
+            std::iter::successors(placeholder::next(text, 0), |last| placeholder::next(text, last.end)).collect();
+        let is_word = |letter: Option<char>| letter.is_some_and(text::is_word);
+        let mut spans: Vec<Span> = Vec::new();
+        for (kind, value) in values.iter().filter(|(_, value)| value.chars().any(char::is_alphanumeric)) {
+            for (start, _) in text.match_indices(value.as_str()) {
+                let range = start..start + value.len();
+                let is_whole = !is_word(text[..start].chars().next_back()) && !is_word(text[range.end..].chars().next());
+                if is_whole && !placeholders.iter().any(|placeholder| placeholder.start < range.end && range.start < placeholder.end) {
+                    spans.push(Span { range, kind: *kind });
+                }
+            }
+        }
+        // Of those that begin together the longest, and none inside of another.
+        spans.sort_by_key(|span| (span.range.start, std::cmp::Reverse(span.range.end)));
+        let mut end = 0;
+        spans.retain(|span| {
+            let is_next = span.range.start >= end;
+            end = if is_next { span.range.end } else { end };
+            is_next
+        });
+        self.replace(text, &spans, placeholder::write)
+    }
+
     fn replace<'a>(&self, text: &'a str, spans: &[Span], write: impl Fn(&mut String, &Hmac<Sha256>, Kind, &str)) -> Cow<'a, str> {
         if spans.is_empty() {
             return Cow::Borrowed(text);

@@ -20,6 +20,7 @@ pub(crate) fn ipv4(text: Text<'_>, start: usize, context: &Context) -> Option<Ra
     // "Chrome/120.0.6099.109", "libfoo-1.2.3.4": of a program.
     let before = text.before(start);
     let stands_alone = match before {
+        _ if text.is_escape(start) => true,
         Some('/') => text.slice(0..start).ends_with("//"),
         Some('-' | '_' | '.' | '~' | '^') => false,
         Some(before) => !is_word(before),

@@ -80,7 +80,7 @@ fn normalised(kind: Kind, value: &str) -> String {
             let words: Vec<&str> = value.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
             words.join(" ").to_lowercase()
         }
-        Kind::Secret | Kind::UrlCredential | Kind::Wallet | Kind::Card | Kind::BankAccount => value.to_owned(),
+        Kind::Personal | Kind::Secret | Kind::UrlCredential | Kind::Wallet | Kind::Card | Kind::BankAccount => value.to_owned(),
     }
 }
 

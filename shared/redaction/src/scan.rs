@@ -89,7 +89,7 @@ pub(crate) fn spans(text: Text<'_>) -> Vec<Span> {
         } else if word.len() >= LONG || LENGTHS[usize::from(byte)] & 1_u32.checked_shl(word.len() as u32).unwrap_or_default() != 0 {
             at = announcing(text, &word, &mut found);
         } else if matches!(bytes.get(at), Some(b'-' | b'_' | b'.')) {
-            at = push(&mut found, secret::token(text, &word), Kind::Secret).unwrap_or(at);
+            at = token(text, &word, &mut found).unwrap_or(at);
         }
     }
     merged(found)
@@ -105,6 +105,15 @@ fn width(first: u8) -> usize {
     }
 }
 
+/// A token, and the secret that goes with it.
+fn token(text: Text<'_>, word: &Range<usize>, found: &mut Vec<Span>) -> Option<usize> {
+    let id = secret::token(text, word)?;
+    let end = id.end;
+    let secret = secret::of_access_key(text, &id);
+    push(found, Some(id), Kind::Secret);
+    push(found, secret, Kind::Secret).or(Some(end))
+}
+
 fn push(found: &mut Vec<Span>, range: Option<Range<usize>>, kind: Kind) -> Option<usize> {
     let range = range?;
     let end = range.end;
@@ -118,8 +127,12 @@ fn sign(text: Text<'_>, at: usize, byte: u8, found: &mut Vec<Span>) -> usize {
         b'@' => push(found, email::find(text, at, 1), Kind::Email),
         b'%' if text.slice(at..at + 3) == "%40" => push(found, email::find(text, at, 3), Kind::Email),
         b'-' => {
-            let is_line = text.slice(at..at + 6) == "-----B" && (at == 0 || text.byte(at - 1) != b'-');
-            let key = if is_line { secret::private_key(text, at) } else { None };
+            let is_line = at == 0 || text.byte(at - 1) != b'-';
+            let key = match text.slice(at..at + 6) {
+                "-----B" if is_line => secret::private_key(text, at),
+                "-----E" if is_line => secret::end_of_private_key(text, at),
+                _ => None,
+            };
             push(found, key, Kind::Secret).or_else(|| push(found, network::mac(text, at), Kind::Mac))
         }
         b':' if text.slice(at..at + 3) == "://" => push(found, network::credential(text, at), Kind::UrlCredential).map(|end| end + 1),
@@ -140,14 +153,14 @@ fn sign(text: Text<'_>, at: usize, byte: u8, found: &mut Vec<Span>) -> usize {
 /// A word that may announce a value or be one. Says where to go on.
 fn announcing(text: Text<'_>, word: &Range<usize>, found: &mut Vec<Span>) -> usize {
     if word.len() >= LONG {
-        return push(found, secret::token(text, word).or_else(|| bank::wallet(text, word)), Kind::Secret).unwrap_or(word.end);
+        return token(text, word, found).or_else(|| push(found, bank::wallet(text, word), Kind::Secret)).unwrap_or(word.end);
     }
     let lower = Lower::of(text.slice(word.clone()));
     if !ANNOUNCING.contains(&lower.text()) {
-        return push(found, secret::token(text, word), Kind::Secret).unwrap_or(word.end);
+        return token(text, word, found).unwrap_or(word.end);
     }
     let corner = || matches!(lower.text(), "corner" | "intersection").then(|| address::corner(text, word)).flatten();
-    push(found, secret::bearer(text, word).or_else(|| secret::said(text, word)), Kind::Secret)
+    push(found, secret::bearer(text, word).or_else(|| secret::said(text, word)).or_else(|| secret::option(text, word)), Kind::Secret)
         .or_else(|| push(found, name::after(text, word), Kind::PersonName))
         .or_else(|| push(found, corner(), Kind::Address))
         .unwrap_or(word.end)
@@ -156,11 +169,14 @@ fn announcing(text: Text<'_>, word: &Range<usize>, found: &mut Vec<Span>) -> usi
 /// A word with a digit in it. Says where to go on.
 fn with_digits(text: Text<'_>, word: &Range<usize>, classes: u8, found: &mut Vec<Span>) -> usize {
     let start = word.start;
+    if !text.byte(start).is_ascii_digit()
+        && let Some(end) = token(text, word, found)
+    {
+        return end;
+    }
     let mut push = |range: Option<Range<usize>>, kind: Kind| push(found, range, kind);
     if !text.byte(start).is_ascii_digit() {
-        let end = push(secret::token(text, word), Kind::Secret)
-            .or_else(|| push(bank::iban(text, start), Kind::Iban))
-            .or_else(|| push(bank::wallet(text, word), Kind::Wallet));
+        let end = push(bank::iban(text, start), Kind::Iban).or_else(|| push(bank::wallet(text, word), Kind::Wallet));
         if end.is_some() || word.len() > 32 {
             return end.unwrap_or(word.end);
         }

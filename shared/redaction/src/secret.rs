@@ -213,6 +213,44 @@ pub(crate) fn private_key(text: Text<'_>, start: usize) -> Option<Range<usize>> 
     Some(start..end)
 }
 
+/// The end of a private key whose beginning is not there: its lines before the last.
+pub(crate) fn end_of_private_key(text: Text<'_>, start: usize) -> Option<Range<usize>> {
+    let title = text.slice(start..text.text.len()).strip_prefix("-----END ")?;
+    let title = title.get(..title.bytes().take(64).position(|byte| byte == b'-')?)?;
+    if !title.ends_with("PRIVATE KEY") && !title.ends_with("PRIVATE KEY BLOCK") {
+        return None;
+    }
+    let is_line = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'\n' | b'\r' | b'\\');
+    let lines = text.bytes()[..start].iter().rev().take_while(|byte| is_line(byte)).count();
+    Some(start - lines..text.run(start + 9 + title.len(), |byte| byte == b'-').min(start + 9 + title.len() + 5))
+}
+
+/// The secret of an AWS access key that stands near after its id: 40 characters of base64.
+pub(crate) fn of_access_key(text: Text<'_>, id: &Range<usize>) -> Option<Range<usize>> {
+    if !["AKIA", "ASIA"].iter().any(|prefix| text.slice(id.clone()).starts_with(prefix)) {
+        return None;
+    }
+    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    let mut at = id.end;
+    while at < text.text.len().min(id.end + 80) {
+        let end = text.run(at, is_base64);
+        let value = text.slice(at..end);
+        let has = |is_one: fn(&u8) -> bool| value.as_bytes().iter().any(is_one);
+        if value.len() == 40 && has(u8::is_ascii_digit) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase) {
+            return Some(at..end);
+        }
+        at = end.max(at + 1);
+    }
+    None
+}
+
+/// `--password hunter2`, as tools are told it.
+pub(crate) fn option(text: Text<'_>, word: &Range<usize>) -> Option<Range<usize>> {
+    let is_option = text.slice(0..word.start).ends_with("--") && text.byte(word.end) == b' ';
+    let value = value_at(text, text.past_spaces(word.end), None);
+    (is_option && is_secret(text.slice(value.clone()), Name::Password, true)).then_some(value)
+}
+
 /// `Bearer TOKEN`, wherever it stands.
 pub(crate) fn bearer(text: Text<'_>, word: &Range<usize>) -> Option<Range<usize>> {
     if !text.slice(word.clone()).eq_ignore_ascii_case("bearer") {
@@ -301,21 +339,25 @@ pub(crate) fn field(text: Text<'_>, sign: usize) -> Option<(Range<usize>, Kind)>
     // "=>", ":=", "==" and spaces.
     start = text.run(start, |byte| matches!(byte, b'=' | b'>')).min(start + 2);
     start = text.past_spaces(start).min(start + 8);
-    start = text.run(start, |byte| byte == b'\\').min(start + 2);
+    start = past_markup(text, start);
+    // JSON in a text in JSON: each level doubles the backslashes.
+    let level = text.run(start, |byte| byte == b'\\').min(start + 7) - start;
+    start += level;
     let opening = text.byte(start);
     let quoted = matches!(opening, b'"' | b'\'' | b'`');
     if quoted {
-        start += 1;
+        start = past_markup(text, start + 1);
     }
     if let Some(found) = field_of_name(text, &key, start, quoted, opening) {
         return Some((found, Kind::PersonName));
     }
     let name = name_of(&key)?;
-    let mut value = value_at(text, start, quoted.then_some(opening));
+    let closing = quoted.then_some(Closing { quote: opening, is_escaped: level > 0 });
+    let mut value = value_at(text, start, closing);
     if matches!(name, Name::Authorization | Name::Token) || key.ends_with("auth") {
         for scheme in ["Bearer ", "Basic ", "Token ", "token ", "bearer ", "basic ", "Digest ", "ApiKey "] {
             if text.slice(value.start..text.text.len()).starts_with(scheme) {
-                value = value_at(text, value.start + scheme.len(), quoted.then_some(opening));
+                value = value_at(text, value.start + scheme.len(), closing);
             }
         }
     }
@@ -327,7 +369,7 @@ fn field_of_name(text: Text<'_>, key: &str, start: usize, quoted: bool, opening:
     if !matches!(key.as_bytes().last(), Some(b'e' | b'r')) {
         return None;
     }
-    let value = if quoted { value_at(text, start, Some(opening)) } else { start..start };
+    let value = if quoted { value_at(text, start, Some(Closing { quote: opening, is_escaped: false })) } else { start..start };
     name::field(text, key, &value, quoted)
 }
 
@@ -361,22 +403,44 @@ fn key_before(text: Text<'_>, sign: usize) -> Option<(String, Option<u8>)> {
     (key.len() >= 3).then_some((key, quote))
 }
 
+/// What emphasises a value that follows: `**hunter2**`, `<b>hunter2</b>`.
+fn past_markup(text: Text<'_>, start: usize) -> usize {
+    const TAGS: [&str; 10] = ["<b>", "<i>", "<em>", "<strong>", "<code>", "<td>", "<span>", "<kbd>", "<tt>", "<pre>"];
+    let rest = text.slice(start..text.text.len());
+    let tag = TAGS.iter().find(|tag| rest.starts_with(*tag)).map_or(0, |tag| tag.len());
+    text.run(start + tag, |byte| byte == b'*').min(start + tag + 2)
+}
+
+/// The quote that ends a value.
+#[derive(Clone, Copy)]
+struct Closing {
+    quote: u8,
+    /// Whether it has backslashes before it, as in JSON that is a text. Without, one that has is a part of the value.
+    is_escaped: bool,
+}
+
 /// A value up to its quote, or up to what ends one that has none.
-fn value_at(text: Text<'_>, start: usize, quote: Option<u8>) -> Range<usize> {
+fn value_at(text: Text<'_>, start: usize, closing: Option<Closing>) -> Range<usize> {
     const LONGEST: usize = 4_096;
     let rest = text.slice(start..text.text.len());
+    let mut escapes = false;
     let length: usize = rest
         .chars()
         .take(LONGEST)
-        .take_while(|&character| match quote {
-            Some(quote) => character != char::from(quote) && character != '\n',
+        .take_while(|&character| match closing {
+            Some(Closing { quote, is_escaped }) => {
+                let ends = character == char::from(quote) && (is_escaped || !escapes);
+                escapes = character == '\\' && !escapes;
+                !ends && character != '\n'
+            }
             None => !character.is_whitespace() && !matches!(character, '"' | '\'' | '`' | ',' | ';' | '&' | '<' | '>' | ')' | ']' | '}'),
         })
         .map(char::len_utf8)
         .sum();
     let value = &rest[..length];
     let value = value.trim_end_matches('\\');
-    let value = if quote.is_none() { value.trim_end_matches(['.', ':']) } else { value };
+    let value = if closing.is_none() { value.trim_end_matches(['.', ':']) } else { value };
+    let value = value.split("</").next().unwrap_or_default().trim_end_matches('*');
     start..start + value.len()
 }
 
@@ -438,7 +502,7 @@ pub(crate) fn said(text: Text<'_>, word: &Range<usize>) -> Option<Range<usize>> 
     if !matches!(text.slice(verb.clone()), "is" | "was" | "ist" | "es" | "é" | "to") {
         return None;
     }
-    let start = text.run(verb.end, |byte| matches!(byte, b' ' | b':' | b'"' | b'\'' | b'`')).min(verb.end + 3);
+    let start = text.run(verb.end, |byte| matches!(byte, b' ' | b':' | b'"' | b'\'' | b'`' | b'*')).min(verb.end + 4);
     let value = value_at(text, start, None);
     is_secret(text.slice(value.clone()), Name::Password, true).then_some(value)
 }

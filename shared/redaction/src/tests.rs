@@ -455,6 +455,50 @@ fn secrets() {
         let text = format!("it is {value} as you see");
         assert_eq!(found(&text), [(Kind::Secret, value.as_str())], "{text}");
     }
+    let named = "kD93mZ7qLw2XvB8s";
+    for text in [
+        // Keys of clouds and services, temporary ones too.
+        format!("⟦{}{}⟧ is temporary", "ASIA", "IOSFODNN7EXAMPLE"),
+        format!("⟦{}{random}{random}⟧", "IQoJb3JpZ2lu"),
+        format!("⟦{}{random}⟧", "ya29."),
+        format!("⟦{}{}⟧", "GOCSPX-", &random[..28]),
+        format!("client_secret=⟦{random}⟧"),
+        format!("AZURE_CLIENT_SECRET: ⟦abc8Q~{random}⟧"),
+        format!("SharedAccessSignature?sv=2024-01-01&sig=⟦{random}%3D⟧&se=2027"),
+        format!("⟦{}{random}⟧", "gho_"),
+        format!("⟦{}{random}⟧", "rk_live_"),
+        format!("⟦{}{random}⟧", "whsec_"),
+        format!("⟦{}{random}⟧", "sk-svcacct-"),
+        format!("⟦{}{random}⟧", "xoxp-1234567890-"),
+        // What stands around them.
+        format!("**⟦{}{}⟧**", "AKIA", "IOSFODNN7EXAMPLE"),
+        format!("<td>⟦{}{random}⟧</td>", "ghp_"),
+        format!("`⟦{}{random}⟧`", "sk_live_"),
+        format!("(⟦{jwt}⟧)"),
+        format!("authorization: bearer ⟦{random}⟧"),
+        format!("'Authorization': 'Token ⟦{random}⟧'"),
+        // Fields, in markup and in JSON, and in JSON that is a text.
+        format!("password: **⟦{named}⟧** thanks"),
+        format!("Password: <b>⟦{named}⟧</b>"),
+        format!("password=<code>⟦{named}⟧</code>"),
+        format!("{{\"password\": \"⟦pa\\\"ss{named}⟧\", \"a\": 1}}"),
+        format!("{{\"body\": \"{{\\\"password\\\": \\\"⟦{named}⟧\\\"}}\"}}"),
+        format!("{{\"body\": \"{{\\\\\\\"apiKey\\\\\\\": \\\\\\\"⟦{named}⟧\\\\\\\"}}\"}}"),
+        format!("password='⟦{named}⟧'"),
+        format!("PGPASSWORD=⟦{named}⟧ psql"),
+        format!("https://example.com/login?password=⟦{named}⟧&next=1"),
+        format!("mysql --user root --password ⟦{named}⟧ db"),
+        format!("my password is **⟦{named}⟧**."),
+        // Private keys, cut off at either end, with escaped line ends.
+        format!("-it is ⟦-----BEGIN EC PRIVATE KEY-----\n{random}\n{random}⟧"),
+        format!("rest: ⟦{random}\n{random}\n-----END EC PRIVATE KEY-----⟧ as you see"),
+        format!("\"private_key\": \"⟦-----BEGIN PRIVATE KEY-----\\n{random}\\n-----END PRIVATE KEY-----⟧\\n\""),
+        format!("\"key\": \"⟦{random}\\n-----END PRIVATE KEY-----⟧\\n\""),
+    ] {
+        finds(Kind::Secret, &[text.as_str()]);
+    }
+    let pair = format!("{}IOSFODNN7EXAMPLE:wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "AKIA");
+    assert_eq!(found(&pair).iter().map(|(kind, value)| (*kind, value.len())).collect::<Vec<_>>(), [(Kind::Secret, 20), (Kind::Secret, 40)]);
     let header = format!("Authorization: Bearer ⟦{random}⟧");
     let query = format!("https://example.com/x?access_token=⟦{random}⟧&page=2");
     finds(
@@ -488,6 +532,10 @@ fn secrets() {
         "key: value",
         "-----BEGIN CERTIFICATE-----",
         "the secret: be kind",
+        "password=<your-password>",
+        "--password is an option",
+        "-----END CERTIFICATE-----",
+        "the password is **required**",
     ]);
 }
 
@@ -578,6 +626,23 @@ fn ids_lose_what_is_personal_and_stay_apart() {
 }
 
 #[test]
+fn known_values_go_wherever_they_are_words() {
+    let redactor = redactor();
+    let values = [
+        (Kind::PersonName, "Lena".to_owned()),
+        (Kind::PersonName, "Lena Berg".to_owned()),
+        (Kind::Personal, "email".to_owned()),
+        (Kind::Personal, "--".to_owned()),
+    ];
+    let redacted = redactor.redact_values("Lena Berg met Lena, not Helena; [email:3fa9c1d2] is her email -- yes", &values);
+    assert_eq!(redacted.matches("[person-name:").count(), 2);
+    assert!(!redacted.contains("Berg") && redacted.contains("Helena") && redacted.contains("[email:3fa9c1d2]") && redacted.contains("--"));
+    assert_eq!(redacted.matches("[personal:").count(), 1);
+    assert_eq!(redactor.redact_values(&redacted, &values), redacted);
+    assert_eq!(redactor.redact(&redacted), redacted, "patterns leave what stands there now");
+}
+
+#[test]
 fn the_name_of_a_field_says_what_its_value_is() {
     let redactor = redactor();
     for (name, value, kind) in [
@@ -610,7 +675,8 @@ fn escapes_of_json_are_not_part_of_a_value() {
         &["\"query\": \"my card\\n⟦4111111111111111⟧\\tthanks", "card\\r\\n⟦4111 1111 1111 1111⟧\\n", "C:\\t⟦4111111111111111⟧"],
     );
     finds(Kind::Email, &["write to\\n⟦jane@example.com⟧\\n", "{\\\"to\\\":\\\"⟦jane@example.com⟧\\\"}"]);
-    finds(Kind::Phone, &["call\\n⟦415-555-2671⟧\\n"]);
+    finds(Kind::Phone, &["call\\n⟦415-555-2671⟧\\n", "call\\n⟦+1 415 555 2671⟧\\n", "call\\n⟦(415) 555-2671⟧\\n"]);
+    finds(Kind::Ip, &["from\\n⟦203.0.113.9⟧\\n"]);
     finds(Kind::Secret, &["key\\n⟦AKIAIOSFODNN7EXAMPLE⟧\\nend"]);
 }
 
@@ -625,7 +691,7 @@ fn what_needs_no_change_is_borrowed_and_placeholders_stay() {
 fn names_of_kinds_do_not_change() {
     let names: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
     let expected = "secret url-credential card iban national-id passport driver-licence bank-account wallet email phone ip mac birth-date address \
-                    postcode person-name";
+                    postcode person-name personal";
     assert_eq!(names.join(" "), expected);
     assert!(Kind::ALL.windows(2).all(|pair| pair[0] < pair[1]), "the order is that of precedence");
 }

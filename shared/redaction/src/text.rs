@@ -66,14 +66,18 @@ impl<'a> Text<'a> {
 
     /// Where a word begins whose first letter is one of an escape: in JSON inside of a text, `\n` stands before it.
     pub(crate) fn past_escape(self, start: usize) -> usize {
-        let is_escape = start > 0 && self.byte(start - 1) == b'\\' && matches!(self.byte(start), b'n' | b'r' | b't');
-        if is_escape && self.after(start + 1).is_some_and(is_word) { start + 1 } else { start }
+        if self.is_escape(start + 1) && self.after(start + 1).is_some_and(is_word) { start + 1 } else { start }
+    }
+
+    /// Whether an escape ends at a place.
+    pub(crate) fn is_escape(self, end: usize) -> bool {
+        end >= 2 && self.byte(end - 2) == b'\\' && matches!(self.byte(end - 1), b'n' | b'r' | b't')
     }
 
     /// Whether a number may begin here: not in the middle of a word, a code, a price or a longer number.
     pub(crate) fn opens(self, at: usize) -> bool {
         let Some(before) = self.before(at) else { return true };
-        if before.is_ascii_lowercase() && self.past_escape(at - 1) == at {
+        if self.is_escape(at) {
             return true;
         }
         let further = || self.before(at - before.len_utf8());

@@ -25,6 +25,7 @@ use count_signals::{Counting, Message, Report, read};
 use flywheel_engine::signals::{Redact, Rules, tally};
 use flywheel_model::Signal;
 use flywheel_policy::Policy;
+use flywheel_redaction::Kind;
 use flywheel_testkit::{SignalMemory, SignalProcess};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -305,6 +306,10 @@ impl Redact for StandIn {
     fn user(&self, id: &str) -> String {
         id.to_owned()
     }
+
+    fn values<'t>(&self, text: &'t str, _: &[(Kind, String)]) -> Cow<'t, str> {
+        text.into()
+    }
 }
 
 fn throughput(lines: &[String], rules: &Rules, turns: usize) -> anyhow::Result<Throughput> {
@@ -363,7 +368,7 @@ fn cpu_seconds() -> anyhow::Result<f64> {
 fn cost(road: Road, lines: &[String], rules: &Rules, now: Timestamp) -> anyhow::Result<Cost> {
     let memory = Rc::new(RefCell::new(SignalMemory::new(1)));
     let process = SignalProcess(memory.clone());
-    let counting = Counting { store: &process, observations: &process, bus: &process, rules, redact: &StandIn };
+    let counting = Counting { store: &process, observations: &process, bus: &process, rules, redact: &StandIn, guardrail: None };
     let bodies: Vec<String> = lines.chunks(road.signals_a_message).map(|lines| lines.join("\n")).collect();
     let (mut events, mut sqs, mut invocations, mut waited) = (0, 0, 0, 0);
     let mut counted = 0;

@@ -5,6 +5,7 @@
 
 pub mod batch;
 mod classify;
+mod guard;
 mod judge;
 mod no_answer;
 mod phrases;
@@ -16,10 +17,11 @@ use flywheel_policy::Policy;
 use jiff::{SignedDuration, Timestamp};
 
 pub use classify::Classifier;
+pub use guard::{Together, together};
 pub use judge::{Judge, calls_a_person, resolution};
 pub use redact::{
-    Redact, redact, redact_evaluations, redact_failures, redact_id, redact_input, redact_json, redact_key, redact_passage, redact_text,
-    redact_turn,
+    Redact, redact, redact_evaluations, redact_failures, redact_id, redact_input, redact_json, redact_key, redact_observation,
+    redact_passage, redact_refusal, redact_text, redact_turn,
 };
 pub use tally::{counts, tally};
 

@@ -4,9 +4,11 @@
 
 use std::borrow::Cow;
 
-use flywheel_model::{Evaluation, Fact, Failure, Feedback, Key, Passage, Signal, Turn};
-use flywheel_redaction::Redactor;
+use flywheel_model::{Body, Evaluation, Event, Fact, Failure, Feedback, Key, Observation, Passage, Signal, Turn};
+use flywheel_redaction::{Kind, Redactor};
 use serde_json::{Map, Value};
+
+use super::LONGEST_VALUE;
 
 /// Takes out of signals what must not be kept.
 pub trait Redact {
@@ -21,6 +23,9 @@ pub trait Redact {
 
     /// What stands for a user's id, and is the same for the same user.
     fn user(&self, id: &str) -> String;
+
+    /// The text without values that are known to be personal.
+    fn values<'t>(&self, text: &'t str, values: &[(Kind, String)]) -> Cow<'t, str>;
 }
 
 impl Redact for Redactor {
@@ -38,6 +43,10 @@ impl Redact for Redactor {
 
     fn user(&self, id: &str) -> String {
         Self::user(self, id)
+    }
+
+    fn values<'t>(&self, text: &'t str, values: &[(Kind, String)]) -> Cow<'t, str> {
+        self.redact_values(text, values)
     }
 }
 
@@ -104,6 +113,20 @@ pub fn redact(signal: &mut Signal, without: &dyn Redact) {
 /// Redacts what failures quote.
 pub fn redact_failures(failures: &mut [Failure], without: &dyn Redact) {
     failures.iter_mut().for_each(|failure| text(&mut failure.detail, without));
+}
+
+/// Redacts all of an observation.
+pub fn redact_observation(observation: &mut Observation, without: &dyn Redact) {
+    redact(&mut observation.signal, without);
+    redact_failures(&mut observation.failures, without);
+}
+
+/// Redacts a refusal, if an event is one.
+pub fn redact_refusal(event: &mut Event, without: &dyn Redact) {
+    if let Body::InputRefused(refusal) = &mut event.body {
+        text(&mut refusal.reason, without);
+        text(&mut refusal.input, without);
+    }
 }
 
 /// Redacts a text that may be there.
@@ -216,11 +239,13 @@ fn redact_field(name: &str, found: &mut Value, without: &dyn Redact) {
 /// at value by value as well, and written anew only if that finds more.
 #[must_use]
 pub fn redact_input(input: &str, without: &dyn Redact) -> String {
-    let text = without_users(&without_escapes(input), without);
-    let text = without.text(&text).into_owned();
     let values = |text: &str| serde_json::Deserializer::from_str(text).into_iter::<Value>().collect::<Result<Vec<_>, _>>();
+    let found = values(input);
+    let is_cut_off = found.as_ref().is_err_and(serde_json::Error::is_eof);
+    let text = without_users(&without_escapes(if is_cut_off { whole_values(input) } else { input }), without);
+    let text = without.text(&text).into_owned();
     // A placeholder may stand where a quote did.
-    let Ok(before) = values(&text).or_else(|_| values(input)) else { return text };
+    let Ok(before) = values(&text).or(found) else { return text };
     let mut after = before.clone();
     for value in &mut after {
         redact_users(value, without);
@@ -231,6 +256,15 @@ pub fn redact_input(input: &str, without: &dyn Redact) -> String {
     }
     let lines: Vec<String> = after.iter().map(Value::to_string).collect();
     without.text(&lines.join("\n")).into_owned()
+}
+
+/// Input that was cut off, without the value that the cut may have halved.
+fn whole_values(input: &str) -> &str {
+    let value = input.rfind('"').map_or(0, |quote| quote + 1);
+    if !input[value..].contains(char::is_alphanumeric) {
+        return input;
+    }
+    &input[..value.max(input.floor_char_boundary(input.len().saturating_sub(LONGEST_VALUE)))]
 }
 
 /// The fields of a signal that have a user in them.
@@ -372,6 +406,8 @@ mod tests {
             (r#"{"query":"jo\u0040example.com"#, "example.com"),
             (r#"{"arguments":{"dbPassword":"hunter2"}}"#, "hunter2"),
             (r#"{"card":4111111111111111}"#, "4111"),
+            (r#"{"query":"it is 4111 1111 1111"#, "4111"),
+            (r#"{"card":41111111111"#, "4111"),
         ] {
             let kept = redact_input(input, &redactor());
             assert!(!kept.contains(gone), "{input}: {kept}");
