@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use aws_lambda_events::event::sqs::SqsEvent;
 use flywheel_bedrock::core::{ObjectVersion, Operation};
 use flywheel_engine::documents::{self, Document, Noted, Status};
-use flywheel_model::{Body, Case, ChangeKind, DataSourceId, DocumentChange, DocumentId, Event, Sequencer, timeout_subject};
+use flywheel_model::{Body, Case, ChangeKind, DataSourceId, DocumentChange, DocumentId, Event, Sequencer, SignalBatch, timeout_subject};
 use flywheel_policy::Policy;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -101,6 +101,18 @@ fn every_bus_event_is_read_and_written_without_a_difference() {
         }
     }
     assert!(seen > 30, "{seen}");
+}
+
+#[test]
+fn a_batch_is_read_from_its_event_alone() {
+    let read = |name: &str| {
+        let message = read_batch(&folder().join("bus").join(format!("{name}.json"))).remove(0);
+        (SignalBatch::from_envelope(&message.body), Event::from_envelope(&message.body).unwrap())
+    };
+    let (batch, event) = read("signal.batch");
+    let (id, batch) = batch.unwrap();
+    assert_eq!((id, Body::SignalsKept(batch)), (event.id, event.body));
+    assert!(read("case.captured").0.unwrap_err().contains("not the event of a batch"));
 }
 
 #[test]

@@ -52,7 +52,7 @@ impl Event {
         match self.body {
             Body::DocumentChanged(_) => "signal.document-changed",
             Body::InputRefused(_) => "signal.refused",
-            Body::SignalsKept(_) => "signal.batch",
+            Body::SignalsKept(_) => SignalBatch::KIND,
             Body::SyncDecided(_) => "decision.sync",
             Body::SyncHeld(_) => "decision.hold",
             Body::SyncAnswered(_) => "receipt.sync",

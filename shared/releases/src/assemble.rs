@@ -45,11 +45,14 @@ impl Release {
     }
 }
 
+/// What one record tells of its release: when, what, of which service and by which role.
+type Told = (Timestamp, What, Option<String>, Option<String>);
+
 /// Puts records together, in the order in which the releases began. The order of the records does not matter, nor that
 /// some are there twice.
 #[must_use]
 pub fn assemble(records: impl IntoIterator<Item = Record>) -> Vec<Release> {
-    let mut of: BTreeMap<String, BTreeSet<(Timestamp, What, Option<String>, Option<String>)>> = BTreeMap::new();
+    let mut of: BTreeMap<String, BTreeSet<Told>> = BTreeMap::new();
     let mut denied: BTreeSet<(Timestamp, Option<String>, Cause)> = BTreeSet::new();
     for Record { release, service, role, at, what } in records {
         match (release, what) {
@@ -69,7 +72,7 @@ pub fn assemble(records: impl IntoIterator<Item = Record>) -> Vec<Release> {
 }
 
 /// The releases of one key: a stack's operations without tokens follow each other under the stack's own id.
-fn runs(id: &str, records: BTreeSet<(Timestamp, What, Option<String>, Option<String>)>) -> Vec<Release> {
+fn runs(id: &str, records: BTreeSet<Told>) -> Vec<Release> {
     let mut runs: Vec<Release> = Vec::new();
     let mut failed: Vec<Vec<Cause>> = Vec::new();
     for (at, what, service, role) in records {

@@ -75,7 +75,8 @@ impl Curve {
             let (completing, failing) = (completing / left[0].max(weights), failing / left[0].max(weights));
             completed += running * completing;
             failed += running * failing;
-            let ending = (completing + failing).min(1.0);
+            // The last runs that are left end, all of them, though the sums be a hair off.
+            let ending = if completing + failing > 1.0 - ROUNDING { 1.0 } else { completing + failing };
             running *= 1.0 - ending;
             curve.steps.push(Step { bin, seconds: bin.seconds(), running, completed, failed, at_risk, completing, ending });
             left = [(left[0] - weights).max(0.0), (left[1] - squares).max(0.0)];
@@ -181,6 +182,9 @@ impl Curve {
         self.steps.iter().rev().find(|step| step.completing > 0.0)
     }
 }
+
+/// How far sums of weights that are no round numbers may be off.
+const ROUNDING: f64 = 1e-9;
 
 /// The variance of the logarithm of the running share, Σ d / (n (n − d)) (Greenwood 1926).
 fn greenwood(steps: &[Step]) -> f64 {

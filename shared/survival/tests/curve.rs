@@ -211,3 +211,13 @@ fn errors_are_as_large_as_repetitions_vary() {
     let spread = mean(&estimates.iter().map(|one| (one - center).powi(2)).collect::<Vec<_>>()).sqrt();
     close(mean(&errors) / spread, 1.0, 0.06);
 }
+
+/// Sums of weights like these do not come out even.
+#[test]
+fn where_all_have_ended_none_goes_on_whatever_the_weights() {
+    let days: Vec<Times> = (0..30).map(|day| group(0.3, 50 + day)).collect();
+    let curve = Curve::of(days.iter().zip(0..).map(|(times, day)| (0.9_f64.powi(day), times)));
+    let still = curve.running_after(60.0);
+    assert_eq!(still.estimate, 0.0);
+    assert!(still.upper(0.95) < 0.02, "{}", still.upper(0.95));
+}
