@@ -10,6 +10,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -24,8 +25,8 @@ use flywheel_engine::signals::Rules;
 use flywheel_intake::Span;
 use flywheel_model::{Event, Signal};
 use flywheel_policy::Policy;
-use flywheel_ports::{Bodies, Bus, Conversations, Group, KeptSpan, SignalQueue, Spans, Unavailable};
-use flywheel_redaction::Redactor;
+use flywheel_ports::{Bodies, Bus, Conversations, Found, Group, Guardrail, KeptSpan, SignalQueue, Spans, Unavailable};
+use flywheel_redaction::{Kind, Redactor};
 use flywheel_testkit::{SignalMemory, SignalProcess};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -344,11 +345,15 @@ fn delivery(messages: &[String]) -> Vec<u8> {
 
 /// Reads a delivery, puts what it has together, and counts it; gives all that came of it.
 fn read_logs(input: &[u8]) -> String {
+    read_logs_with(input, None)
+}
+
+fn read_logs_with(input: &[u8], guardrail: Option<&dyn Guardrail>) -> String {
     let kept = Kept::default();
     let redactor = Redactor::new(b"a salt for tests");
     let world = World { spans: kept.clone(), conversations: kept.clone(), signals: kept.clone(), bodies: kept.clone(), bus: kept.clone() };
     let policy = Policy::parse(POLICY).unwrap();
-    let log = logged(|| match finish(world.take_in(input, &redactor, None, &policy, now())) {
+    let log = logged(|| match finish(world.take_in(input, &redactor, guardrail, &policy, now())) {
         Ok(report) => kept.add(format!("{report:?}")),
         // What a function fails with is logged by Lambda.
         Err(error) => kept.add(error.to_string()),
@@ -474,4 +479,34 @@ fn one_conversation_has_one_id_on_every_road() {
     for (road, came_to) in by_road {
         assert!(came_to.contains(&format!("\"conversation\":\"{kept}\"")), "{road}: {came_to}");
     }
+}
+
+/// Knows one name, and answers if it is to.
+struct Names {
+    answers: bool,
+}
+
+impl Guardrail for Names {
+    fn find<'a>(&'a self, _: &'a [String]) -> Pin<Box<dyn Future<Output = Result<Found, Unavailable>> + 'a>> {
+        let unavailable = Unavailable { what: "apply the guardrail", why: "ThrottlingException".to_owned() };
+        let found = vec![(Kind::PersonName, "Lena Berg".to_owned())];
+        Box::pin(std::future::ready(if self.answers { Ok(found) } else { Err(unavailable) }))
+    }
+}
+
+#[test]
+fn names_in_spans_and_refusals_go_to_the_guardrail_before_they_are_kept() {
+    let span = json!({
+        "traceId": "t1", "spanId": "s1", "name": "agent", "startTimeUnixNano": "1795435200000000000",
+        "attributes": {
+            "session.id": "c-1", "gen_ai.operation.name": "invoke_agent",
+            "gen_ai.input.messages": [{ "role": "user", "parts": [{ "type": "text", "content": "I am Lena Berg, order 7" }] }],
+        },
+    });
+    let refused = json!({ "traceId": "t1", "spanId": "s1", "name": "Lena Berg" });
+    let input = delivery(&[span.to_string(), refused.to_string()]);
+    let came_to = read_logs_with(&input, Some(&Names { answers: true }));
+    assert!(!came_to.contains("Lena") && came_to.contains("order 7") && came_to.contains("refused: 1"), "{came_to}");
+    let came_to = read_logs_with(&input, Some(&Names { answers: false }));
+    assert!(!came_to.contains("Lena") && !came_to.contains("order 7") && came_to.contains("ThrottlingException"), "{came_to}");
 }

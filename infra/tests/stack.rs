@@ -98,6 +98,19 @@ fn every_function_has_a_role_of_its_own() {
     assert_eq!(roles, of_kind(&template, "AWS::IAM::Role").keys().map(|id| (*id).to_owned()).collect());
 }
 
+#[test]
+fn a_guardrail_may_be_applied_where_the_policy_names_one_and_nowhere_else() {
+    let granted = |policy: &str| -> BTreeSet<String> {
+        let template = synth(policy, &options(Target::Account)).expect("a valid policy");
+        let template: Value = serde_json::from_str(&template.compact()).expect("a template is JSON");
+        let is_granted = |role: &&Value| statements(role).iter().any(|statement| statement.to_string().contains("bedrock:ApplyGuardrail"));
+        of_kind(&template, "AWS::IAM::Role").into_iter().filter(|(_, role)| is_granted(role)).map(|(id, _)| id.to_owned()).collect()
+    };
+    assert!(granted(POLICY).is_empty());
+    let with = format!("{POLICY}\n[signals]\nguardrail = \"gr1abc2def3g:4\"\n");
+    assert_eq!(granted(&with), ["CountSignalsRole", "ReadLogsRole"].map(str::to_owned).into());
+}
+
 /// The list is the review: a change to what a function may do changes it. `UPDATE_GOLDEN=1 cargo test` writes it anew.
 #[test]
 fn roles_hold_exactly_these_grants() {

@@ -54,7 +54,9 @@ pub(crate) fn find(text: Text<'_>, number: &Number, context: &Context) -> Option
         (closes && is_own_form).then_some(start..end)
     };
     let found = (1..=number.count()).rev().find_map(is_one).or_else(|| with_letter(text, number, named));
-    found.filter(|found| text.joins(found.start)).or_else(|| named.then(|| beside_its_name(text, number)).flatten())
+    // Not after a hyphen: INV-123-45-6789 is no social security number.
+    let begins = |start: usize| text.opens(start) || text.before(start) == Some('/') && text.joins(start);
+    found.filter(|found| begins(found.start)).or_else(|| named.then(|| beside_its_name(text, number)).flatten())
 }
 
 /// Whether another number stands right before.

@@ -228,6 +228,7 @@ fn national_ids() {
             "⟦12.345.678-5⟧",
             "RUN ⟦12345678-5⟧",
             "⟦85.07.30-033.28⟧",
+            "person/⟦514-69-0360⟧",
         ],
     );
     finds(Kind::Passport, &["passport number ⟦C01X00T47⟧", "Pasaporte: ⟦AAB123456⟧", "passport no. ⟦123456789⟧"]);
@@ -243,6 +244,7 @@ fn national_ids() {
         "13-digit number",
         "AB123456E",
         "the number 86095742719",
+        "INV-123-45-6789",
     ]);
 }
 

@@ -95,7 +95,7 @@ pub fn report(service: &str, answers: Vec<(PreflightCheck, Answer)>, when_unable
     findings.sort_by_key(|finding| (!finding.answer.is_failure(), !finding.answer.is_unable(), finding.check.id.clone()));
     let fails = findings.iter().any(|finding| finding.answer.is_failure());
     let unable = findings.iter().any(|finding| finding.answer.is_unable());
-    Report { service: service.to_owned(), findings, may_start: !fails && !(unable && when_unable == WhenUnable::Stop) }
+    Report { service: service.to_owned(), findings, may_start: !(fails || unable && when_unable == WhenUnable::Stop) }
 }
 
 fn says(need: &Need, answer: &Answer) -> String {

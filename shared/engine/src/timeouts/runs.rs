@@ -123,9 +123,9 @@ impl Runs {
             (RunStatus::TimedOut, Some(seconds), Some(limit)) if went_on(seconds) => {
                 self.followed.insert(Bin::of(limit));
                 if run.error.as_deref().is_some_and(|error| !tells_of_a_limit(error)) {
-                    self.times.failed(seconds, 1)
+                    self.times.failed(seconds, 1);
                 } else {
-                    self.times.completed(seconds, 1)
+                    self.times.completed(seconds, 1);
                 }
             }
             (RunStatus::TimedOut, seconds, Some(limit)) => {
