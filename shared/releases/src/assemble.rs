@@ -45,24 +45,16 @@ impl Release {
     }
 }
 
-/// What one record tells of its release: when, what, of which service and by which role.
-type Told = (Timestamp, What, Option<String>, Option<String>);
-
 /// Puts records together, in the order in which the releases began. The order of the records does not matter, nor that
 /// some are there twice.
 #[must_use]
 pub fn assemble(records: impl IntoIterator<Item = Record>) -> Vec<Release> {
-    let mut of: BTreeMap<String, BTreeSet<Told>> = BTreeMap::new();
-    let mut denied: BTreeSet<(Timestamp, Option<String>, Cause)> = BTreeSet::new();
-    for Record { release, service, role, at, what } in records {
-        match (release, what) {
-            (Some(release), what) => {
-                of.entry(release).or_default().insert((at, what, service, role));
-            }
-            (None, What::Denied(cause) | What::Failed(cause)) => {
-                denied.insert((at, role, cause));
-            }
-            (None, _) => {}
+    let mut of: BTreeMap<String, BTreeSet<Record>> = BTreeMap::new();
+    let mut denied: BTreeSet<Record> = BTreeSet::new();
+    for record in records {
+        match &record.release {
+            Some(release) => drop(of.entry(release.clone()).or_default().insert(record)),
+            None => drop(denied.insert(record)),
         }
     }
     let mut releases: Vec<Release> = of.into_iter().flat_map(|(id, records)| runs(&id, records)).collect();
@@ -72,10 +64,10 @@ pub fn assemble(records: impl IntoIterator<Item = Record>) -> Vec<Release> {
 }
 
 /// The releases of one key: a stack's operations without tokens follow each other under the stack's own id.
-fn runs(id: &str, records: BTreeSet<Told>) -> Vec<Release> {
+fn runs(id: &str, records: BTreeSet<Record>) -> Vec<Release> {
     let mut runs: Vec<Release> = Vec::new();
     let mut failed: Vec<Vec<Cause>> = Vec::new();
-    for (at, what, service, role) in records {
+    for Record { at, what, service, role, .. } in records {
         let begins_anew = runs.last().is_none_or(|run| run.ending.is_some() && what == What::Began && run.last < at);
         if begins_anew {
             let place = runs.len();
@@ -122,17 +114,17 @@ pub fn roots(failed: Vec<Cause>) -> Vec<Cause> {
 }
 
 /// A denial that names no action is the call of the same caller that CloudTrail saw denied at that time, if it was one.
-fn name_the_opaque(releases: &mut [Release], denied: &BTreeSet<(Timestamp, Option<String>, Cause)>) {
+fn name_the_opaque(releases: &mut [Release], denied: &BTreeSet<Record>) {
     for release in releases.iter_mut().filter(|release| release.ending == Some(Ending::Failed)) {
-        let while_it_ran = denied.iter().filter(|(at, role, _)| {
-            let is_near = *at >= release.began - AROUND && *at <= release.last + AROUND;
-            let is_of_it = match (&release.role, role) {
-                (Some(known), Some(role)) => known == role,
-                _ => true,
-            };
-            is_near && is_of_it
-        });
-        let named: BTreeSet<&Cause> = while_it_ran.map(|(_, _, cause)| cause).collect();
+        let is_of_it = |record: &&Record| {
+            let is_near = record.at >= release.began - AROUND && record.at <= release.last + AROUND;
+            is_near && (release.role.is_none() || record.role.is_none() || release.role == record.role)
+        };
+        let cause = |record: &'_ Record| match &record.what {
+            What::Denied(cause) => Some(cause.clone()),
+            _ => None,
+        };
+        let named: BTreeSet<Cause> = denied.iter().filter(is_of_it).filter_map(cause).collect();
         let has_opaque = release.causes.iter().any(|cause| cause.kind == Kind::OpaqueDenial);
         let says_nothing = release.causes.iter().all(|cause| cause.kind == Kind::Other);
         if named.is_empty() || !has_opaque && !says_nothing {
@@ -140,8 +132,8 @@ fn name_the_opaque(releases: &mut [Release], denied: &BTreeSet<(Timestamp, Optio
         }
         release.causes.retain(|cause| !matches!(cause.kind, Kind::OpaqueDenial | Kind::Other));
         for cause in named {
-            if release.causes.len() < CAUSES && !release.causes.contains(cause) {
-                release.causes.push(cause.clone());
+            if release.causes.len() < CAUSES && !release.causes.contains(&cause) {
+                release.causes.push(cause);
             }
         }
     }

@@ -8,10 +8,14 @@ use crate::action::{action_of, prefix_of_source};
 use crate::cause::{Cause, Kind, role_of};
 use crate::understand::understand;
 
-/// One fact about a release. The same fact told twice is the same record. It names roles, never their sessions: those may be
+/// One fact about a release; in the order of time. The same fact told twice is the same record. It names roles, never their sessions: those may be
 /// named after people.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Record {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub what: What,
     /// Which release it is of, as far as its source tells: a stack's operation, a pipeline's execution, a deployment. A
     /// denied call of CloudTrail tells only who called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -22,10 +26,6 @@ pub struct Record {
     /// Who deploys, where the record tells it: a role's ARN.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
-    /// When.
-    pub at: Timestamp,
-    /// What.
-    pub what: What,
 }
 
 impl What {
