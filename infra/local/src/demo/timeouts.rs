@@ -206,7 +206,7 @@ impl<'a> Day<'a> {
     }
 }
 
-fn signal(id: String, place: usize, run: &Value) -> Value {
+fn signal(id: &str, place: usize, run: &Value) -> Value {
     let at = Timestamp::now() - SignedDuration::from_secs(place as i64 % 600);
     json!({ "id": id, "at": at.to_string(), "workflow_run": run })
 }
@@ -220,11 +220,11 @@ fn slow_run(place: usize, limit: f64, when: &str) -> Value {
     let mut run = json!({ "workflow": workflow, "status": "succeeded", "seconds": took, "limit_seconds": limit });
     if took > limit {
         run["status"] = "timed_out".into();
-        if place % CUT != 0 {
+        if !place.is_multiple_of(CUT) {
             run["seconds"] = Value::Null;
         }
     }
-    signal(format!("{workflow}-{when}-{place}"), place, &run)
+    signal(&format!("{workflow}-{when}-{place}"), place, &run)
 }
 
 /// A run of the stuck workflow: of 8% the trace shows that they never end, of one in five hundred that it ended late.
@@ -233,9 +233,9 @@ fn stuck_run(place: usize) -> Value {
     let mut run = json!({ "workflow": workflow, "status": "succeeded", "seconds": 5.0 + (place * 5 % 11) as f64, "limit_seconds": LIMIT });
     if place % CUT < OF_CUT {
         run = json!({ "workflow": workflow, "status": "timed_out", "limit_seconds": LIMIT, "trace": format!("trace-{place}") });
-        if place % (CUT * 20) == 0 {
+        if place.is_multiple_of(CUT * 20) {
             run["seconds"] = 41.0.into();
         }
     }
-    signal(format!("{workflow}-{place}"), place, &run)
+    signal(&format!("{workflow}-{place}"), place, &run)
 }
