@@ -503,7 +503,7 @@ fn names_in_spans_and_refusals_go_to_the_guardrail_before_they_are_kept() {
             "gen_ai.input.messages": [{ "role": "user", "parts": [{ "type": "text", "content": "I am Lena Berg, order 7" }] }],
         },
     });
-    let refused = json!({ "traceId": "t1", "spanId": "s1", "name": "Lena Berg" });
+    let refused = json!({ "id": "1", "at": "soon", "conversation": { "error": "Lena Berg left" } });
     let input = delivery(&[span.to_string(), refused.to_string()]);
     let came_to = read_logs_with(&input, Some(&Names { answers: true }));
     assert!(!came_to.contains("Lena") && came_to.contains("order 7") && came_to.contains("refused: 1"), "{came_to}");

@@ -246,7 +246,7 @@ pub(crate) fn of_access_key(text: Text<'_>, id: &Range<usize>) -> Option<Range<u
 
 /// `--password hunter2`, as tools are told it.
 pub(crate) fn option(text: Text<'_>, word: &Range<usize>) -> Option<Range<usize>> {
-    let is_option = text.slice(0..word.start).ends_with("--") && text.byte(word.end) == b' ';
+    let is_option = is_password(text.slice(word.clone())) && text.slice(0..word.start).ends_with("--") && text.byte(word.end) == b' ';
     let value = value_at(text, text.past_spaces(word.end), None);
     (is_option && is_secret(text.slice(value.clone()), Name::Password, true)).then_some(value)
 }
@@ -492,10 +492,14 @@ fn is_secret(value: &str, name: Name, in_prose: bool) -> bool {
     }
 }
 
+fn is_password(word: &str) -> bool {
+    let known = ["password", "passwort", "passphrase", "contraseña", "passcode", "passwd", "senha"];
+    known.contains(&word.to_lowercase().as_str())
+}
+
 /// "My password is hunter2."
 pub(crate) fn said(text: Text<'_>, word: &Range<usize>) -> Option<Range<usize>> {
-    let trigger = text.slice(word.clone()).to_lowercase();
-    if !matches!(trigger.as_str(), "password" | "passwort" | "passphrase" | "contraseña" | "passcode" | "passwd" | "senha") {
+    if !is_password(text.slice(word.clone())) {
         return None;
     }
     let verb = text.words_after(word.end, 12).next().filter(|verb| verb.start == word.end + 1)?;

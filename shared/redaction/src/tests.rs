@@ -536,6 +536,7 @@ fn secrets() {
         "the secret: be kind",
         "password=<your-password>",
         "--password is an option",
+        "image-update IMAGE --name NEW_NAME2",
         "-----END CERTIFICATE-----",
         "the password is **required**",
     ]);
