@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use aws_lambda_events::event::sqs::SqsEvent;
 use flywheel_bedrock::core::{ObjectVersion, Operation};
 use flywheel_engine::documents::{self, Document, Noted, Status};
-use flywheel_model::{Body, Case, ChangeKind, DataSourceId, DocumentChange, DocumentId, Event, Sequencer};
+use flywheel_model::{Body, Case, ChangeKind, DataSourceId, DocumentChange, DocumentId, Event, Sequencer, SignalBatch, timeout_subject};
 use flywheel_policy::Policy;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -61,7 +61,7 @@ fn bus_events_come_to_what_stands_beside_them() {
     });
     let files: BTreeSet<String> = event_files("bus").iter().map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     assert!(kinds.iter().all(|kind| files.contains(*kind)), "a file for each kind: {kinds:?}, {files:?}");
-    assert_eq!(kinds.len(), 18, "every kind has its file: {kinds:?}");
+    assert_eq!(kinds.len(), 22, "every kind has its file: {kinds:?}");
 }
 
 #[test]
@@ -84,9 +84,16 @@ fn every_bus_event_is_read_and_written_without_a_difference() {
                 Body::SyncDecided(_) => event.subject.clone(),
                 Body::FindingOpened(finding) | Body::FindingUpdated(finding) | Body::FindingClosed(finding) => finding.subject(),
                 Body::FindingHeld(hold) => hold.subject(),
+                Body::TimeoutDecided(change) => timeout_subject(&change.timeout),
+                Body::TimeoutHeld(hold) => timeout_subject(&hold.timeout),
+                Body::TimeoutAnswered(receipt) => timeout_subject(&receipt.timeout),
+                Body::TimeoutVerified(outcome) => timeout_subject(&outcome.timeout),
                 Body::RefreshEnded(refreshed) => refreshed.data_source.subject(),
                 Body::CaseCaptured(captured) => Case::subject(&captured.question),
                 Body::CaptureHeld(hold) => hold.clone().event(&event.causes[0], event.at).subject,
+                Body::PreflightDecided(change) => format!("preflight/{}", change.check.id),
+                Body::PreflightHeld(_) | Body::PreflightWritten(_) => "preflight".to_owned(),
+                Body::PreflightMade(run) => format!("service/{}", run.service),
                 Body::RefreshDecided(_) | Body::RefreshHeld(_) | Body::AskedAgain(_) => event.subject.clone(),
             };
             assert_eq!(event.subject, subject, "{}", path.display());
@@ -94,6 +101,18 @@ fn every_bus_event_is_read_and_written_without_a_difference() {
         }
     }
     assert!(seen > 30, "{seen}");
+}
+
+#[test]
+fn a_batch_is_read_from_its_event_alone() {
+    let read = |name: &str| {
+        let message = read_batch(&folder().join("bus").join(format!("{name}.json"))).remove(0);
+        (SignalBatch::from_envelope(&message.body), Event::from_envelope(&message.body).unwrap())
+    };
+    let (batch, event) = read("signal.batch");
+    let (id, batch) = batch.unwrap();
+    assert_eq!((id, Body::SignalsKept(batch)), (event.id, event.body));
+    assert!(read("case.captured").0.unwrap_err().contains("not the event of a batch"));
 }
 
 #[test]

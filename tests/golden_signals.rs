@@ -14,7 +14,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use flywheel_intake::{Delivery, Record, Span, assemble, read};
+use flywheel_intake::{Delivery, Record, Span, assemble, function_of, function_runs, read};
 use flywheel_model::{Fact, Signal};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -74,7 +74,12 @@ fn deliveries_come_to_what_stands_beside_them() {
         }
         let conversations: BTreeSet<&str> = spans.iter().filter_map(|span| span.conversation.as_deref()).collect();
         let assembled = conversations.into_iter().flat_map(|conversation| assemble(conversation, &spans).signals());
-        json!({ "log_group": group, "events": came_to, "assembled": assembled.map(|signal| shown(&signal)).collect::<Vec<_>>() })
+        let mut all =
+            json!({ "log_group": group, "events": came_to, "assembled": assembled.map(|signal| shown(&signal)).collect::<Vec<_>>() });
+        if let Some(function) = function_of(&group) {
+            all["runs"] = function_runs(function, &events).iter().map(shown).collect();
+        }
+        all
     });
 }
 

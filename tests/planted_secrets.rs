@@ -352,7 +352,8 @@ fn read_logs_with(input: &[u8], guardrail: Option<&dyn Guardrail>) -> String {
     let kept = Kept::default();
     let redactor = Redactor::new(b"a salt for tests");
     let world = World { spans: kept.clone(), conversations: kept.clone(), signals: kept.clone(), bodies: kept.clone(), bus: kept.clone() };
-    let log = logged(|| match finish(world.take_in(input, &redactor, guardrail, QUIET, now())) {
+    let policy = Policy::parse(POLICY).unwrap();
+    let log = logged(|| match finish(world.take_in(input, &redactor, guardrail, &policy, now())) {
         Ok(report) => kept.add(format!("{report:?}")),
         // What a function fails with is logged by Lambda.
         Err(error) => kept.add(error.to_string()),

@@ -8,19 +8,13 @@ mod deployed;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
-use aws_sdk_lambda::primitives::Blob;
-use aws_sdk_lambda::types::InvocationType;
 use aws_sdk_s3::primitives::ByteStream;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use flate2::Compression;
 use flate2::read::GzDecoder;
-use flate2::write::GzEncoder;
 use flywheel_local::{Config, LocalAws};
 use flywheel_model::{Body, Event, Id};
 use flywheel_policy::Policy;
@@ -55,29 +49,8 @@ struct Site {
 impl Site {
     /// Has a subscription's delivery read, as CloudWatch Logs does.
     async fn deliver(&self, records: &[Value]) {
-        let events: Vec<Value> = records
-            .iter()
-            .enumerate()
-            .map(|(place, record)| json!({ "id": place.to_string(), "timestamp": Timestamp::now().as_millisecond(), "message": record.to_string() }))
-            .collect();
-        let payload = json!({
-            "messageType": "DATA_MESSAGE", "owner": "111122223333", "logGroup": "aws/spans", "logStream": "default",
-            "subscriptionFilters": ["flywheel"], "logEvents": events
-        });
-        let delivery = json!({ "awslogs": { "data": STANDARD.encode(pack(&payload)) } });
-        let answer = aws_sdk_lambda::Client::new(self.aws.config())
-            .invoke()
-            .function_name(&self.outputs["ReadLogsFunction"])
-            .invocation_type(InvocationType::RequestResponse)
-            .payload(Blob::new(delivery.to_string()))
-            .send()
-            .await
-            .unwrap();
-        assert!(
-            answer.function_error().is_none(),
-            "{:?}",
-            answer.payload().map(|bytes| String::from_utf8_lossy(bytes.as_ref()).into_owned())
-        );
+        let messages: Vec<String> = records.iter().map(Value::to_string).collect();
+        deployed::deliver_logs(&self.aws, &self.outputs["ReadLogsFunction"], "aws/spans", &messages).await;
     }
 
     async fn send(&self, queue: &str, body: String) {
@@ -120,12 +93,6 @@ async fn within<F: Future<Output = bool>>(at_most: Duration, what: &str, is_so: 
     println!("{what} after {:.1?}", begun.elapsed());
 }
 
-fn pack(value: &Value) -> Vec<u8> {
-    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
-    packed.write_all(value.to_string().as_bytes()).unwrap();
-    packed.finish().unwrap()
-}
-
 fn span(id: &str, parent: Option<&str>, start: Timestamp, seconds: i64, attributes: &Value) -> Value {
     let mut span = json!({
         "traceId": "6921d5e0a1b2c3d4e5f60718293a4b5c", "spanId": id, "name": "span",
@@ -161,7 +128,7 @@ async fn the_deployed_stack_counts_what_comes_on_every_road() {
     // A call of a model whose input is so large that it lies in S3.
     let body = json!({ "messages": [{ "role": "user", "content": [{ "text": "Ask jane.roe@example.com about the Zephyrine." }] }] });
     site.aws.create_bucket(LOGS).await.unwrap();
-    site.aws.s3().put_object().bucket(LOGS).key("data/input.json.gz").body(ByteStream::from(pack(&body))).send().await.unwrap();
+    site.aws.s3().put_object().bucket(LOGS).key("data/input.json.gz").body(ByteStream::from(deployed::pack(&body))).send().await.unwrap();
     let answer = json!({ "role": "assistant", "content": [{ "text": "I shall." }] });
     let call = json!({
         "schemaType": "ModelInvocationLog", "schemaVersion": "1.0", "timestamp": now.to_string(), "requestId": "call-1",

@@ -6,7 +6,8 @@ use serde_json::json;
 use crate::Options;
 use crate::cfn::{Exp, Parameter, Template, reference};
 use crate::constructs::{
-    Alarms, Batches, Bucket, Bus, Documents, Function, Grant, ItemAction, KnowledgeBases, PolicyStore, Queue, Rule, Table,
+    Alarms, Batches, Bucket, Bus, Documents, Function, Grant, ItemAction, KnowledgeBases, PolicyStore, Queue, Rule, Settings, Surroundings,
+    Table,
 };
 use crate::constructs::{TableSpec, table};
 
@@ -34,12 +35,22 @@ const DETECT: FunctionCode = FunctionCode { name: "detect-changes", parameter: "
 const REFRESH: FunctionCode = FunctionCode { name: "refresh-topics", parameter: "RefreshTopicsCodeKey", output: "RefreshTopicsFunction" };
 const CAPTURE: FunctionCode =
     FunctionCode { name: "capture-retrievals", parameter: "CaptureRetrievalsCodeKey", output: "CaptureRetrievalsFunction" };
+const ADJUST: FunctionCode = FunctionCode { name: "adjust-timeouts", parameter: "AdjustTimeoutsCodeKey", output: "AdjustTimeoutsFunction" };
+
+const LEARN: FunctionCode = FunctionCode { name: "learn-preflight", parameter: "LearnPreflightCodeKey", output: "LearnPreflightFunction" };
+const CHECK: FunctionCode = FunctionCode { name: "run-preflight", parameter: "RunPreflightCodeKey", output: "RunPreflightFunction" };
 
 /// The functions of the stack.
-pub const FUNCTIONS: [FunctionCode; 9] = [TRACK, SYNC, RECORD, COUNT, READ, ASSEMBLE, DETECT, REFRESH, CAPTURE];
+pub const FUNCTIONS: [FunctionCode; 12] = [TRACK, SYNC, RECORD, COUNT, READ, ASSEMBLE, DETECT, REFRESH, CAPTURE, ADJUST, LEARN, CHECK];
 
 /// Observations are kept this long: what findings, tests and evaluation cases are made of. Counts and findings stay longer.
 const OBSERVATION_DAYS: i32 = 30;
+
+/// The checks file.
+const CHECKS: &str = "preflight/checks.toml";
+
+/// Earlier versions of the checks file are kept this long.
+const EARLIER_CHECKS_DAYS: i32 = 365;
 
 /// EventBridge: an event pattern has at most 2,048 characters
 /// (<https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html>); the rest of the pattern takes about 130.
@@ -92,9 +103,13 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
         Table::new(t, TableSpec { name: "cases", stack: options.stack.clone(), keep: options.target.keeps_data(), indexes: Vec::new() });
     // What expires is taken out of a data set by whoever publishes it: a part is as old as the last change of its cases.
     let datasets = Bucket::new(t, "datasets", None, options.target.keeps_data());
+    let releases =
+        Table::new(t, TableSpec { name: "releases", stack: options.stack.clone(), keep: options.target.keeps_data(), indexes: Vec::new() });
+    let checks = Bucket::versioned(t, "checks", EARLIER_CHECKS_DAYS, options.target.keeps_data());
     if options.target.insists_on_tls() {
         evidence.insist_on_tls(t);
         datasets.insist_on_tls(t);
+        checks.insist_on_tls(t);
     }
 
     let changes = Queue::new(t, &alarms, "changes", 1, 900);
@@ -107,6 +122,8 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     let looks = Queue::new(t, &alarms, "looks", 0, 900);
     let findings = Queue::new(t, &alarms, "findings", 0, 900);
     let captures = Queue::new(t, &alarms, "captures", 0, 900);
+    let runs = Queue::new(t, &alarms, "runs", 5, 900);
+    let releasing = Queue::new(t, &alarms, "releases", 5, 900);
     let buckets = policy.buckets();
     let patterns: Vec<_> = in_patterns(&buckets)
         .into_iter()
@@ -131,21 +148,33 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     wakes.fed_by(t, &[Rule::schedule("Sweep", "Looks whether an event was lost", "rate(5 minutes)", Some(json!({ "trigger": "sweep" })))]);
     entries.fed_by(t, &[Rule::on_bus("Everything", "Every event goes to the ledger", &bus, json!({ "source": ["flywheel"] }))]);
 
-    incoming.fed_by(
-        t,
-        &[
-            Rule::on_default_bus(
-                "SignalEvents",
-                "Signals that applications put on the default bus",
-                json!({ "detail-type": [{ "prefix": "signal." }], "source": [{ "anything-but": { "prefix": "aws." } }] }),
-            ),
-            Rule::on_default_bus(
-                "AlarmChanges",
-                "Alarms that change their state",
-                json!({ "source": ["aws.cloudwatch"], "detail-type": ["CloudWatch Alarm State Change"] }),
-            ),
-        ],
-    );
+    let mut signal_rules = vec![
+        Rule::on_default_bus(
+            "SignalEvents",
+            "Signals that applications put on the default bus",
+            json!({ "detail-type": [{ "prefix": "signal." }], "source": [{ "anything-but": { "prefix": "aws." } }] }),
+        ),
+        Rule::on_default_bus(
+            "AlarmChanges",
+            "Alarms that change their state",
+            json!({ "source": ["aws.cloudwatch"], "detail-type": ["CloudWatch Alarm State Change"] }),
+        ),
+    ];
+    // A workflow may be a state machine of the same name.
+    let machines: Vec<_> =
+        policy.timeouts.iter().map(|timeout| json!({ "suffix": format!(":stateMachine:{}", timeout.workflow) })).collect();
+    if !machines.is_empty() {
+        signal_rules.push(Rule::on_default_bus(
+            "ExecutionEnds",
+            "Ends of executions of the state machines whose limit the policy names",
+            json!({
+                "source": ["aws.states"],
+                "detail-type": ["Step Functions Execution Status Change"],
+                "detail": { "status": ["SUCCEEDED", "FAILED", "TIMED_OUT"], "stateMachineArn": machines }
+            }),
+        ));
+    }
+    incoming.fed_by(t, &signal_rules);
     looks.fed_by(t, &[Rule::schedule("Look", "Looks whether a rate moved", "rate(1 minute)", None)]);
     findings.fed_by(
         t,
@@ -173,6 +202,19 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
             Rule::schedule("Publish", "Publishes data sets of evaluation cases", "rate(15 minutes)", Some(json!({ "trigger": "publish" }))),
         ],
     );
+    runs.fed_by(
+        t,
+        &[
+            Rule::on_bus(
+                "WorkflowRuns",
+                "Signals that are kept, with runs of workflows among them",
+                &bus,
+                json!({ "source": ["flywheel"], "detail-type": ["signal.batch"], "detail": { "detail": { "kinds": ["workflow_run"] } } }),
+            ),
+            Rule::schedule("Review", "Looks at every limit", "rate(5 minutes)", Some(json!({ "trigger": "review" }))),
+        ],
+    );
+    releasing.fed_by(t, &release_rules(policy, &bus));
 
     let mut track = Function::new(TRACK.name, TRACK.parameter, 128);
     track.consume(&changes, Batches { size: 100, at_once: None });
@@ -262,16 +304,62 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     capture.env("FLYWHEEL_CASES_TABLE", cases.name());
     capture.env("FLYWHEEL_DATASETS_BUCKET", datasets.name());
 
+    let mut adjust = Function::new(ADJUST.name, ADJUST.parameter, 256);
+    adjust.consume(&runs, Batches { size: 10, at_once: Some(2) });
+    adjust.allow(signals.query());
+    adjust.allow(signals.items(&[ItemAction::Get, ItemAction::GetMany, ItemAction::Put]));
+    adjust.allow(evidence.get("observations"));
+    for grant in Settings::of(policy).adjust() {
+        adjust.allow(grant);
+    }
+    adjust.env("FLYWHEEL_SIGNALS_TABLE", signals.name());
+    adjust.env("FLYWHEEL_EVIDENCE_BUCKET", evidence.name());
+    let mut learn = Function::new(LEARN.name, LEARN.parameter, 256);
+    learn.consume(&releasing, Batches { size: 100, at_once: Some(2) });
+    learn.allow(releases.query());
+    learn.allow(releases.items(&[ItemAction::Put]));
+    learn.allow(signals.items(&[ItemAction::Get, ItemAction::Put]));
+    learn.allow(checks.get_object(CHECKS));
+    learn.allow(checks.put_object(CHECKS));
+    learn.allow(checks.list_all());
+    // Messages have no resource that a grant could name.
+    learn.allow(Grant::new("DecodeDenials", ["sts:DecodeAuthorizationMessage"], vec!["*".into()]));
+    learn.env("FLYWHEEL_RELEASES_TABLE", releases.name());
+    learn.env("FLYWHEEL_SIGNALS_TABLE", signals.name());
+    learn.env("FLYWHEEL_CHECKS_BUCKET", checks.name());
+
+    let mut check = Function::new(CHECK.name, CHECK.parameter, 256);
+    check.allow(checks.get_object(CHECKS));
+    check.allow(checks.list_all());
+    for grant in Surroundings::of(policy).look() {
+        check.allow(grant);
+    }
+    check.env("FLYWHEEL_CHECKS_BUCKET", checks.name());
+
     for function in [&mut track, &mut sync, &mut refresh] {
         function.allow(wakes.send());
         function.env("FLYWHEEL_STATE_TABLE", state.name());
         function.env("FLYWHEEL_WAKES_QUEUE_URL", wakes.url());
     }
-    for function in [&mut track, &mut sync, &mut count, &mut read, &mut detect, &mut refresh, &mut capture] {
+    for function in
+        [&mut track, &mut sync, &mut count, &mut read, &mut detect, &mut refresh, &mut capture, &mut adjust, &mut learn, &mut check]
+    {
         function.allow(bus.put_events());
         function.env("FLYWHEEL_BUS", bus.name());
     }
-    for function in [&mut track, &mut sync, &mut count, &mut read, &mut assemble, &mut detect, &mut refresh, &mut capture] {
+    for function in [
+        &mut track,
+        &mut sync,
+        &mut count,
+        &mut read,
+        &mut assemble,
+        &mut detect,
+        &mut refresh,
+        &mut capture,
+        &mut adjust,
+        &mut learn,
+        &mut check,
+    ] {
         function.allow(store.read());
         for (name, id) in store.ids() {
             function.env(format!("FLYWHEEL_POLICY_{}", name.to_uppercase()), id);
@@ -283,7 +371,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     record.allow(ledger.items(&[ItemAction::Put]));
     record.env("FLYWHEEL_LEDGER_TABLE", ledger.name());
 
-    let functions = [track, sync, record, count, read, assemble, detect, refresh, capture];
+    let functions = [track, sync, record, count, read, assemble, detect, refresh, capture, adjust, learn, check];
     for (mut function, code) in functions.into_iter().zip(FUNCTIONS) {
         for (name, value) in &options.environment {
             function.env(name, Exp::from(value.as_str()));
@@ -304,6 +392,10 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     t.output("CasesTable", "Table of evaluation cases", &cases.name());
     t.output("DatasetsBucket", "Bucket of data sets of evaluation cases", &datasets.name());
     t.output("CapturesQueueUrl", "Queue of batches to capture from", &captures.url());
+    t.output("ChecksBucket", "Bucket of the checks file", &checks.name());
+    t.output("ReleasesTable", "Table of releases", &releases.name());
+    t.output("ReleasesQueueUrl", "Queue that releases are told to", &releasing.url());
+    t.output("ReleasesDeadLetterQueueUrl", "News of releases that were given up", &releasing.dead_letters_url());
     t.output("Bus", "Event bus", &bus.name());
     t.output("ChangesQueueUrl", "Queue of document changes", &changes.url());
     t.output("ChangesDeadLetterQueueUrl", "Document changes that were given up", &changes.dead_letters_url());
@@ -314,11 +406,54 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     t.output("SignalsQueueUrl", "Queue that applications send signals to", &incoming.url());
     t.output("SignalsDeadLetterQueueUrl", "Signals that were given up", &incoming.dead_letters_url());
     t.output("LooksQueueUrl", "Queue of the times to look for changes at", &looks.url());
+    t.output("RunsQueueUrl", "Queue of workflow runs and of reviews of limits", &runs.url());
     t.output("AlarmTopic", "ARN of the topic that alarms go to", &reference("AlarmTopic"));
     for (output, (_, id)) in ["PolicyApplication", "PolicyEnvironment", "PolicyProfile"].into_iter().zip(store.ids()) {
         t.output(output, "AppConfig id", &id);
     }
     Ok(template)
+}
+
+/// What tells of releases, and of the checks that were made before them.
+fn release_rules<'a>(policy: &Policy, bus: &'a Bus) -> Vec<Rule<'a>> {
+    let on_default_bus = |id: &'static str, description, source: &str, kinds: &[&str]| {
+        Rule::on_default_bus(id, description, json!({ "source": [source], "detail-type": kinds }))
+    };
+    let mut rules = vec![
+        on_default_bus(
+            "StackChanges",
+            "Stacks and their resources",
+            "aws.cloudformation",
+            &["CloudFormation Stack Status Change", "CloudFormation Resource Status Change"],
+        ),
+        on_default_bus(
+            "PipelineChanges",
+            "Pipelines and their actions",
+            "aws.codepipeline",
+            &["CodePipeline Pipeline Execution State Change", "CodePipeline Action Execution State Change"],
+        ),
+        on_default_bus("DeploymentChanges", "CodeDeploy", "aws.codedeploy", &["CodeDeploy Deployment State-change Notification"]),
+        Rule::on_bus(
+            "ChecksMade",
+            "Checks made before releases",
+            bus,
+            json!({ "source": ["flywheel"], "detail-type": ["outcome.preflight"] }),
+        ),
+    ];
+    if !policy.preflight.roles.is_empty() {
+        rules.push(Rule::on_default_bus(
+            "DeniedCalls",
+            "Calls of the deploying roles that were denied",
+            json!({
+                "detail-type": ["AWS API Call via CloudTrail"],
+                "detail": {
+                    "errorCode": [{ "exists": true }],
+                    "userIdentity": { "sessionContext": { "sessionIssuer": { "arn": policy.preflight.roles } } }
+                }
+            }),
+        ));
+    }
+    rules
 }
 
 /// The buckets in as many groups as patterns have to be.

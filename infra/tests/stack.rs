@@ -25,6 +25,22 @@ knowledge_base = "KBPRODUCTS"
 data_source = "DSNOTES001"
 bucket = "products"
 prefix = "notes*/"
+
+[[timeout]]
+workflow = "trip"
+target = { parameter = "/trip/limits", field = "limit_seconds" }
+ceiling_seconds = 120
+queue = "trips"
+
+[[timeout]]
+workflow = "report"
+target = { application = "app0001", environment = "env0001", profile = "prof001", strategy = "AppConfig.Linear50PercentEvery30Seconds" }
+ceiling_seconds = 120
+
+[[timeout]]
+workflow = "import"
+target = { function = "import" }
+ceiling_seconds = 900
 "#;
 
 fn options(target: Target) -> Options {
@@ -124,8 +140,35 @@ fn roles_hold_exactly_these_grants() {
     assert_eq!(table, std::fs::read_to_string(path).expect("the golden file is there"));
 }
 
+/// What the checks before releases ask, and who learns them.
+const LOOKS: [&str; 8] = [
+    "iam:SimulatePrincipalPolicy",
+    "iam:GetRole",
+    "ssm:GetParameter",
+    "ssm:DescribeParameters",
+    "secretsmanager:DescribeSecret",
+    "s3:ListAllMyBuckets",
+    "bedrock:GetFoundationModelAvailability",
+    "sts:DecodeAuthorizationMessage",
+];
+
+/// No check writes: the role that makes them may look, tell of it, and nothing else.
 #[test]
-fn nothing_is_granted_with_a_star_but_streams_of_a_log_group_and_objects_of_a_prefix() {
+fn who_makes_checks_before_releases_can_only_read() {
+    let template = template(Target::Account);
+    let roles = of_kind(&template, "AWS::IAM::Role");
+    for statement in statements(roles["RunPreflightRole"]) {
+        for action in statement["Action"].as_array().expect("actions") {
+            let action = action.as_str().expect("an action");
+            let own = ["s3:GetObject", "s3:ListBucket", "events:PutEvents", "logs:CreateLogStream", "logs:PutLogEvents"];
+            let policy = action.starts_with("appconfig:");
+            assert!(LOOKS.contains(&action) || own.contains(&action) || policy, "{action}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_granted_with_a_star_but_streams_of_a_log_group_objects_of_a_prefix_and_looks_at_the_account() {
     let template = template(Target::Account);
     let mut policies: Vec<&Value> = of_kind(&template, "AWS::IAM::Role").values().flat_map(|role| statements(role)).collect();
     for kind in ["AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy"] {
@@ -143,7 +186,11 @@ fn nothing_is_granted_with_a_star_but_streams_of_a_log_group_and_objects_of_a_pr
             // Objects of a prefix of the stack's own buckets: their names are made as they are written.
             let prefixes = ["${EvidenceBucket.Arn}/observations/", "${DatasetsBucket.Arn}/cases/"];
             let objects = prefixes.iter().any(|prefix| name.starts_with(prefix)) && name.matches('*').count() == 1;
-            assert!(streams || objects || !name.contains('*'), "{statement}");
+            // What releases need is learned after the deployment. Looking at it changes nothing, and reads no content.
+            let looks = statement["Action"]
+                .as_array()
+                .is_some_and(|actions| actions.iter().all(|action| LOOKS.contains(&action.as_str().unwrap_or_default())));
+            assert!(streams || objects || looks || !name.contains('*'), "{statement}");
         }
     }
 }
@@ -196,6 +243,10 @@ fn every_function_has_logs_that_expire_alarms_and_partial_batches_in_good_time()
             assert_eq!(id, "ReadLogsFunction");
             continue;
         }
+        if id == "RunPreflightFunction" {
+            // A pipeline runs it and waits for its answer.
+            continue;
+        }
         let source = sources.values().find(|source| short(&source["FunctionName"]) == id).expect("a source");
         assert_eq!(source["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]));
         let queue = queues[short(&source["EventSourceArn"]).as_str()];
@@ -241,14 +292,14 @@ fn the_local_stack_differs_in_the_archive_in_plain_http_and_in_keeping_data_only
     let (mut account, local) = (template(Target::Account), template(Target::Local));
     let resources = account["Resources"].as_object_mut().expect("resources");
     assert!(resources.remove("Archive").is_some());
-    for bucket in ["EvidenceBucket", "DatasetsBucket"] {
+    for bucket in ["EvidenceBucket", "DatasetsBucket", "ChecksBucket"] {
         assert!(resources.remove(&format!("{bucket}Policy")).is_some());
         let bucket = &mut resources[bucket];
         assert_eq!(bucket["DeletionPolicy"], "Retain");
         bucket["DeletionPolicy"] = json!("Delete");
         bucket["UpdateReplacePolicy"] = json!("Delete");
     }
-    for table in ["StateTable", "LedgerTable", "SignalsTable", "CasesTable"] {
+    for table in ["StateTable", "LedgerTable", "SignalsTable", "CasesTable", "ReleasesTable"] {
         assert_eq!(resources[table]["DeletionPolicy"], "Retain");
         resources[table]["DeletionPolicy"] = json!("Delete");
         resources[table]["UpdateReplacePolicy"] = json!("Delete");
@@ -324,4 +375,16 @@ fn the_example_policy_is_valid_and_shows_the_defaults() {
     // It names each weight.
     let capture = CapturePolicy { weights: CaptureReason::ALL.map(|reason| (reason, 1.0)).into(), ..defaults.capture };
     assert_eq!(example.capture, capture);
+    let text = r#"mode = "act"
+[[unseen_source]]
+knowledge_base = "KBHANDBOOK"
+data_source = "DSHANDBOOK"
+[[timeout]]
+workflow = "trip-planner"
+target = { parameter = "/trip-planner/limits", field = "limit_seconds" }
+ceiling_seconds = 120
+above = [{ name = "API Gateway HTTP API", seconds = 30 }]
+exploration = {}
+"#;
+    assert_eq!(example.timeouts, Policy::parse(text).expect("valid").timeouts);
 }

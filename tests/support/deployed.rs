@@ -2,8 +2,18 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+use std::io::Write;
+
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::InvocationType;
 use aws_sdk_sqs::types::QueueAttributeName;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use flywheel_local::LocalAws;
+use jiff::Timestamp;
+use serde_json::{Value, json};
 
 /// Whether the local AWS is missing, said so that nobody takes a skipped test for one that passed.
 pub(crate) fn tools_are_missing() -> bool {
@@ -29,4 +39,25 @@ pub(crate) async fn assert_no_dead_letters(aws: &LocalAws, stack: &str, queues: 
         let attributes = sqs.get_queue_attributes().queue_url(url).attribute_names(all.clone()).send().await.unwrap();
         assert_eq!(attributes.attributes.unwrap()[&all], "0", "{name}");
     }
+}
+
+/// Invokes the function that reads logs as a subscription of a log group does.
+pub(crate) async fn deliver_logs(aws: &LocalAws, function: &str, group: &str, messages: &[String]) {
+    let event = |(place, message): (usize, &String)| json!({ "id": place.to_string(), "timestamp": Timestamp::now().as_millisecond(), "message": message });
+    let payload = json!({
+        "messageType": "DATA_MESSAGE", "owner": "111122223333", "logGroup": group, "logStream": "default",
+        "subscriptionFilters": ["flywheel"], "logEvents": messages.iter().enumerate().map(event).collect::<Vec<_>>()
+    });
+    let delivery = json!({ "awslogs": { "data": STANDARD.encode(pack(&payload)) } });
+    let lambda = aws_sdk_lambda::Client::new(aws.config());
+    let invoke = lambda.invoke().function_name(function).invocation_type(InvocationType::RequestResponse);
+    let answer = invoke.payload(Blob::new(delivery.to_string())).send().await.unwrap();
+    assert!(answer.function_error().is_none(), "{:?}", answer.payload().map(|bytes| String::from_utf8_lossy(bytes.as_ref()).into_owned()));
+}
+
+/// JSON in gzip.
+pub(crate) fn pack(value: &Value) -> Vec<u8> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+    packed.write_all(value.to_string().as_bytes()).unwrap();
+    packed.finish().unwrap()
 }

@@ -4,7 +4,7 @@ use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use capture_retrievals::{World, asks_to_publish};
 use flywheel_adapters::{CaseTable, EventBridgeBus, PolicySource, S3Datasets, S3Observations, SignalTable, StateTable, load_config};
 use flywheel_kit::{Metrics, Redeliver, Unit, each_message, start_logging, variable};
-use flywheel_model::{Body, Event};
+use flywheel_model::SignalBatch;
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 
@@ -31,9 +31,8 @@ async fn main() -> Result<(), Error> {
                 metrics.add("DataSetsPublished", Unit::Count, world.publish(&policy, now).await?);
             } else {
                 // Only events of our own bus come here; what cannot be read goes to the dead letters, where a person sees it.
-                let event = Event::from_envelope(&body).map_err(Redeliver)?;
-                let Body::SignalsKept(batch) = &event.body else { return Ok(()) };
-                let report = world.capture(batch, &event.id, &policy, now).await?;
+                let (event, batch) = SignalBatch::from_envelope(&body).map_err(Redeliver)?;
+                let report = world.capture(&batch, &event, &policy, now).await?;
                 metrics.add("RetrievalsLookedAt", Unit::Count, report.retrievals);
                 metrics.add("RetrievalsWithoutQuestion", Unit::Count, report.without_question);
                 metrics.add("RetrievalsCaptured", Unit::Count, report.captured);

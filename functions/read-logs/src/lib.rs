@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use flywheel_engine::signals::{
     Redact, redact, redact_evaluations, redact_id, redact_input, redact_json, redact_passage, redact_refusal, redact_text, redact_turn,
 };
-use flywheel_intake::{Delivery, LogEvent, Offloaded, Record, Span};
+use flywheel_intake::{Delivery, LogEvent, Offloaded, Record, Span, function_of, function_runs};
 use flywheel_model::{Event, Refusal, Signal};
+use flywheel_policy::Policy;
 use flywheel_ports::{Bodies, Bus, Conversations, Group, Guardrail, SignalQueue, Spans, Unavailable, guard};
 use futures::{StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
@@ -65,14 +66,18 @@ impl<S: Spans, C: Conversations, Q: SignalQueue, O: Bodies, B: Bus> World<S, C, 
         delivery: &[u8],
         without: &dyn Redact,
         guardrail: Option<&dyn Guardrail>,
-        quiet: SignedDuration,
+        policy: &Policy,
         now: Timestamp,
     ) -> Result<Report, Unavailable> {
         // Its reason goes to the log.
         let unreadable = |why: String| Unavailable { what: "read a delivery", why: without.text(&why).into_owned() };
         let delivery = Delivery::unpack(delivery).map_err(unreadable)?;
-        let Delivery::Data { events, .. } = delivery else { return Ok(Report::default()) };
+        let Delivery::Data { group: log_group, events, .. } = delivery else { return Ok(Report::default()) };
         let mut read = Read::default();
+        // Of a function that is a workflow with a limit, each invocation is a run.
+        if let Some(function) = function_of(&log_group).filter(|function| policy.limits(function)) {
+            read.signals = function_runs(function, &events);
+        }
         for event in &events {
             self.read(event, without, now, &mut read).await?;
         }
@@ -83,6 +88,7 @@ impl<S: Spans, C: Conversations, Q: SignalQueue, O: Bodies, B: Bus> World<S, C, 
         self.signals.send(&read.signals).await?;
         futures::stream::iter(&read.spans).map(|span| self.spans.keep(span, now)).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         let groups: BTreeSet<Group> = read.spans.iter().map(group).collect();
+        let quiet = SignedDuration::from_secs(policy.signals.quiet_seconds.into());
         for group in &groups {
             self.conversations.assemble(group, quiet).await?;
         }

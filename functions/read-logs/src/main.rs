@@ -6,7 +6,7 @@ use flywheel_adapters::{
 use flywheel_kit::{Metrics, Unit, start_logging, variable};
 use flywheel_ports::{Guardrail, Salt};
 use flywheel_redaction::Redactor;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use read_logs::World;
 use serde_json::value::RawValue;
@@ -26,10 +26,9 @@ async fn main() -> Result<(), Error> {
     let redactor = Redactor::new(&SignalTable::new(&config, variable("FLYWHEEL_SIGNALS_TABLE")?).salt().await?);
     run(service_fn(async |event: LambdaEvent<Box<RawValue>>| {
         let policy = policies.current().await?;
-        let quiet = SignedDuration::from_secs(policy.signals.quiet_seconds.into());
         let guardrail = policy.signals.guardrail.clone().map(|named| BedrockGuardrail::new(&config, named));
         let guardrail = guardrail.as_ref().map(|guardrail| guardrail as &dyn Guardrail);
-        let report = world.take_in(event.payload.get().as_bytes(), &redactor, guardrail, quiet, Timestamp::now()).await?;
+        let report = world.take_in(event.payload.get().as_bytes(), &redactor, guardrail, &policy, Timestamp::now()).await?;
         let mut metrics = Metrics::new("read-logs");
         metrics.add("SignalsRead", Unit::Count, report.signals);
         metrics.add("SpansKept", Unit::Count, report.spans);

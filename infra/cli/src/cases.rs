@@ -1,24 +1,22 @@
 //! `flywheel cases`: evaluation cases, as people look at them and decide about them.
 
 use std::fmt::Write as _;
-use std::io::{BufRead, IsTerminal, Write as _};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use capture_retrievals::{History, publish};
 use clap::{Args, Subcommand};
-use flywheel_adapters::{CaseTable, PolicySource, S3Datasets, S3Observations, SignalTable, SpanTable};
+use flywheel_adapters::{CaseTable, S3Datasets, S3Observations, SignalTable, SpanTable};
 use flywheel_engine::cases::{Decision, Verdict, cases};
 use flywheel_engine::erasure::Whose;
 use flywheel_exports::{Export, Format, Options, export};
 use flywheel_model::{Case, CaseState, Decided, Key, ReferenceOrigin};
-use flywheel_policy::Policy;
 use flywheel_ports::{CaseStore, Salt, ShelfState};
 use flywheel_redaction::Redactor;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::output::Output;
+use crate::output::{Output, asked};
 use crate::site::Site;
 
 /// Characters of a question that a table shows.
@@ -214,7 +212,7 @@ impl<'s> Cases<'s> {
             left_out: Vec<(String, usize)>,
         }
         let cases = self.all(knowledge_base).await?;
-        let policy = self.policy().await?;
+        let policy = self.site.policy().await?;
         let Export { files, exported, left_out } = export(&cases, format, &Options { candidates, no_answer: &policy.failures.no_answer });
         std::fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
         let mut written = Vec::new();
@@ -280,23 +278,11 @@ impl<'s> Cases<'s> {
     }
 
     async fn publish(&self, knowledge_base: &Key, history: History) -> Result<()> {
-        let keep_days = self.policy().await?.capture.keep_days;
+        let keep_days = self.site.policy().await?.capture.keep_days;
         let shelves = self.table.shelves().await?;
         let shelf = shelves.iter().find(|shelf| shelf.knowledge_base == *knowledge_base).context("the shelf is gone")?;
         publish(&self.table, &self.datasets, shelf, history, keep_days, Timestamp::now()).await?;
         Ok(())
-    }
-
-    async fn policy(&self) -> Result<Policy> {
-        let output = |variable: &'static str| {
-            let output = match variable {
-                "FLYWHEEL_POLICY_APPLICATION" => "PolicyApplication",
-                "FLYWHEEL_POLICY_ENVIRONMENT" => "PolicyEnvironment",
-                _ => "PolicyProfile",
-            };
-            self.site.output(output).map(str::to_owned)
-        };
-        Ok((*PolicySource::from_variables(&self.site.sdk, output)?.current().await?).clone())
     }
 
     async fn redactor(&self) -> Result<Redactor> {
@@ -369,18 +355,4 @@ const fn origin(from: ReferenceOrigin) -> &'static str {
 fn shortened(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     line.char_indices().nth(SHOWN).map_or_else(|| line.clone(), |(end, _)| format!("{}…", &line[..end]))
-}
-
-/// Whether a person says yes. Without a terminal nobody can.
-fn asked(question: &str) -> Result<bool> {
-    let stdin = std::io::stdin();
-    if !stdin.is_terminal() {
-        return Ok(false);
-    }
-    let mut stderr = std::io::stderr();
-    write!(stderr, "{question} [y/N] ")?;
-    stderr.flush()?;
-    let mut answer = String::new();
-    stdin.lock().read_line(&mut answer)?;
-    Ok(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
 }

@@ -3,7 +3,10 @@
 
 mod cases;
 mod output;
+mod preflight;
+mod releases;
 mod site;
+mod timeouts;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -14,6 +17,7 @@ use clap::{Parser, Subcommand};
 use crate::cases::Cases;
 use crate::output::Output;
 use crate::site::Site;
+use crate::timeouts::Timeouts;
 
 /// Looks into a deployed Flywheel, and decides what people decide. Region and credentials come from the usual AWS
 /// environment; for the local AWS: `source target/local/env`.
@@ -37,6 +41,14 @@ enum Command {
     /// Evaluation cases: questions that a knowledge base failed
     #[command(subcommand)]
     Cases(cases::Command),
+    /// Limits on how long workflows may run
+    #[command(subcommand)]
+    Timeouts(timeouts::Command),
+    /// Releases and why they failed
+    #[command(subcommand)]
+    Releases(releases::Command),
+    /// Makes the checks before a release, and fails if it may not start
+    Preflight(preflight::Preflight),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -53,14 +65,24 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode> {
-    let site = Site::connect(arguments.stack).await?;
     match arguments.command {
-        Command::Outputs => outputs(&site.outputs, output)?,
-        Command::Cases(command) => Cases::new(&site, output)?.run(command).await?,
+        Command::Outputs => outputs(&Site::connect(arguments.stack).await?.outputs, output),
+        Command::Cases(command) => {
+            let site = Site::connect(arguments.stack).await?;
+            Cases::new(&site, output)?.run(command).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Timeouts(command) => {
+            let site = Site::connect(arguments.stack).await?;
+            Timeouts::new(&site, output)?.run(command).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Releases(command) => releases::run(command, &Site::connect(arguments.stack).await?, output).await,
+        Command::Preflight(preflight) => preflight.run(arguments.stack, output).await,
     }
-    Ok(ExitCode::SUCCESS)
 }
 
-fn outputs(outputs: &BTreeMap<String, String>, output: &Output) -> Result<()> {
-    output.list(&["OUTPUT", "VALUE"], outputs, outputs.iter().map(|(name, value)| vec![name.clone(), value.clone()]))
+fn outputs(outputs: &BTreeMap<String, String>, output: &Output) -> Result<ExitCode> {
+    output.list(&["OUTPUT", "VALUE"], outputs, outputs.iter().map(|(name, value)| vec![name.clone(), value.clone()]))?;
+    Ok(ExitCode::SUCCESS)
 }

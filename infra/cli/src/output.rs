@@ -1,7 +1,7 @@
 //! What the tool prints: tables for people, JSON for scripts.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what this module is for")]
 
-use std::io::IsTerminal;
+use std::io::{BufRead, IsTerminal, Write};
 
 use anyhow::Result;
 use comfy_table::presets::NOTHING;
@@ -71,4 +71,18 @@ fn print_json(things: &impl Serialize) -> Result<()> {
 /// What users and models wrote must not move a terminal's cursor or change its colours.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// Whether a person says yes. Without a terminal nobody can.
+pub(crate) fn asked(question: &str) -> Result<bool> {
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        return Ok(false);
+    }
+    let mut stderr = std::io::stderr();
+    write!(stderr, "{question} [y/N] ")?;
+    stderr.flush()?;
+    let mut answer = String::new();
+    stdin.lock().read_line(&mut answer)?;
+    Ok(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, anyhow, bail};
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_cloudformation::error::{DisplayErrorContext, ProvideErrorMetadata};
+use flywheel_adapters::PolicySource;
+use flywheel_policy::Policy;
 
 /// A deployed Flywheel.
 #[derive(Debug)]
@@ -45,5 +47,18 @@ impl Site {
         self.outputs.get(name).map(String::as_str).with_context(|| {
             format!("the stack {} has no output {name}: it was deployed by another version\nnext: deploy this one", self.stack)
         })
+    }
+
+    /// The policy in force.
+    pub(crate) async fn policy(&self) -> Result<Policy> {
+        let output = |variable: &'static str| {
+            let output = match variable {
+                "FLYWHEEL_POLICY_APPLICATION" => "PolicyApplication",
+                "FLYWHEEL_POLICY_ENVIRONMENT" => "PolicyEnvironment",
+                _ => "PolicyProfile",
+            };
+            self.output(output).map(str::to_owned)
+        };
+        Ok((*PolicySource::from_variables(&self.sdk, output)?.current().await?).clone())
     }
 }

@@ -9,12 +9,14 @@ use anyhow::{Context, Result, bail};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_s3::types::{EventBridgeConfiguration, NotificationConfiguration};
+use aws_sdk_ssm::types::ParameterType;
 use flywheel_bedrock::core::{DataSourceKind, NewDataSource, NewKnowledgeBase, Quotas, Speed};
 use flywheel_bedrock::server::Server;
 use flywheel_deploy::{Deployed, Options};
 use flywheel_infra::{FUNCTIONS, Target};
-use flywheel_model::DataSourceId;
+use flywheel_model::{DataSourceId, Setting};
 use flywheel_policy::Policy;
+use serde_json::json;
 
 use crate::ministack::{Ministack, tools};
 use crate::standin::{Report, Standin, now};
@@ -181,7 +183,8 @@ impl LocalAws {
         Ok(())
     }
 
-    /// Creates everything that a policy names and that is not Flywheel's own: buckets, knowledge bases, data sources.
+    /// Creates everything that a policy names and that is not Flywheel's own: buckets, knowledge bases, data sources, and the
+    /// parameters and queues that hold limits. Functions and `AppConfig` profiles must be there.
     ///
     /// # Errors
     /// If one of them exists.
@@ -200,6 +203,28 @@ impl LocalAws {
             let kind = DataSourceKind::prefix(&source.bucket, &source.prefix);
             let name = data_source.clone();
             account.create_data_source(now(), NewDataSource { id: Some(data_source), knowledge_base, name, kind })?;
+        }
+        for timeout in &policy.timeouts {
+            self.create_setting(&timeout.target).await?;
+            if let Some(queue) = &timeout.queue {
+                self.create_setting(&Setting::QueueVisibility { queue: queue.clone() }).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Creates a parameter with a limit of 30 seconds, or a queue as it is by default.
+    async fn create_setting(&self, setting: &Setting) -> Result<()> {
+        match setting {
+            Setting::Parameter { name, field } => {
+                let value = field.as_ref().map_or_else(|| "30".to_owned(), |field| json!({ field: 30 }).to_string());
+                let put = aws_sdk_ssm::Client::new(&self.sdk).put_parameter().name(name).value(value);
+                put.r#type(ParameterType::String).send().await?;
+            }
+            Setting::QueueVisibility { queue } => {
+                aws_sdk_sqs::Client::new(&self.sdk).create_queue().queue_name(queue).send().await?;
+            }
+            Setting::AppConfig { .. } | Setting::FunctionTimeout { .. } => {}
         }
         Ok(())
     }

@@ -19,24 +19,26 @@ impl Bucket {
             abort_incomplete_multipart_upload: s3::bucket::AbortIncompleteMultipartUpload! { days_after_initiation: 1 }
         };
         lifecycle.expiration_in_days = days;
-        let resource = template.add(
-            id.as_str(),
-            &s3::Bucket! {
-                bucket_encryption: s3::bucket::BucketEncryption! {
-                    server_side_encryption_configuration: vec![s3::bucket::ServerSideEncryptionRule! {
-                        server_side_encryption_by_default: s3::bucket::ServerSideEncryptionByDefault! { sse_algorithm: "AES256" }
-                    }]
-                },
-                public_access_block_configuration: s3::bucket::PublicAccessBlockConfiguration! {
-                    block_public_acls: true, block_public_policy: true, ignore_public_acls: true, restrict_public_buckets: true
-                },
-                ownership_controls: s3::bucket::OwnershipControls! {
-                    rules: vec![s3::bucket::OwnershipControlsRule! { object_ownership: "BucketOwnerEnforced" }]
-                },
-                lifecycle_configuration: s3::bucket::LifecycleConfiguration! { rules: vec![lifecycle] }
-            },
-        );
-        resource.keep(keep);
+        let mut bucket = private();
+        bucket.lifecycle_configuration = Some(s3::bucket::LifecycleConfiguration! { rules: vec![lifecycle] });
+        template.add(id.as_str(), &bucket).keep(keep);
+        Self { id }
+    }
+
+    /// Adds a bucket whose objects stay, with every earlier version of them for `days`.
+    pub fn versioned(template: &mut Template, name: &'static str, days: i32, keep: bool) -> Self {
+        let id = format!("{}Bucket", logical(name));
+        let mut bucket = private();
+        bucket.versioning_configuration = Some(s3::bucket::VersioningConfiguration! { status: "Enabled" });
+        bucket.lifecycle_configuration = Some(s3::bucket::LifecycleConfiguration! {
+            rules: vec![s3::bucket::Rule! {
+                id: "ForgetEarlierVersions",
+                status: "Enabled",
+                noncurrent_version_expiration: s3::bucket::NoncurrentVersionExpiration! { noncurrent_days: days },
+                abort_incomplete_multipart_upload: s3::bucket::AbortIncompleteMultipartUpload! { days_after_initiation: 1 }
+            }]
+        });
+        template.add(id.as_str(), &bucket).keep(keep);
         Self { id }
     }
 
@@ -86,6 +88,24 @@ impl Bucket {
         Grant::new("ListObjects", ["s3:ListBucket"], vec![cfn::arn(&self.id)]).when(condition)
     }
 
+    /// Leave to read one object.
+    #[must_use]
+    pub fn get_object(&self, key: &str) -> Grant {
+        Grant::new("GetObject", ["s3:GetObject"], vec![cfn::sub(format!("${{{}.Arn}}/{key}", self.id))])
+    }
+
+    /// Leave to write one object.
+    #[must_use]
+    pub fn put_object(&self, key: &str) -> Grant {
+        Grant::new("PutObject", ["s3:PutObject"], vec![cfn::sub(format!("${{{}.Arn}}/{key}", self.id))])
+    }
+
+    /// Leave to see which objects there are: without it, S3 does not say of an object that it is not there.
+    #[must_use]
+    pub fn list_all(&self) -> Grant {
+        Grant::new("ListObjects", ["s3:ListBucket"], vec![cfn::arn(&self.id)])
+    }
+
     /// Names of objects are made as they are written, so a prefix is as near as a grant can come.
     fn objects(&self, prefix: &str) -> Exp {
         cfn::sub(format!("${{{}.Arn}}/{prefix}/*", self.id))
@@ -94,5 +114,22 @@ impl Bucket {
     /// The bucket's name.
     pub(crate) fn name(&self) -> Exp {
         cfn::reference(&self.id)
+    }
+}
+
+/// A bucket that is private and encrypted.
+fn private() -> s3::Bucket_ {
+    s3::Bucket! {
+        bucket_encryption: s3::bucket::BucketEncryption! {
+            server_side_encryption_configuration: vec![s3::bucket::ServerSideEncryptionRule! {
+                server_side_encryption_by_default: s3::bucket::ServerSideEncryptionByDefault! { sse_algorithm: "AES256" }
+            }]
+        },
+        public_access_block_configuration: s3::bucket::PublicAccessBlockConfiguration! {
+            block_public_acls: true, block_public_policy: true, ignore_public_acls: true, restrict_public_buckets: true
+        },
+        ownership_controls: s3::bucket::OwnershipControls! {
+            rules: vec![s3::bucket::OwnershipControlsRule! { object_ownership: "BucketOwnerEnforced" }]
+        }
     }
 }

@@ -31,6 +31,8 @@ mod function;
 mod grant;
 mod policy_store;
 mod queue;
+mod settings;
+mod surroundings;
 pub(crate) mod table;
 
 pub use alarms::Alarms;
@@ -41,6 +43,8 @@ pub use function::{Batches, Function};
 pub use grant::Grant;
 pub use policy_store::PolicyStore;
 pub use queue::{DeadLetters, Queue};
+pub use settings::Settings;
+pub use surroundings::Surroundings;
 pub(crate) use table::TableSpec;
 pub use table::{ItemAction, Table};
 

@@ -38,6 +38,11 @@ where
         // Direct ingestion has no ConflictException in its model: while a job runs it says so in a ValidationException.
         Some("ValidationException") if message.to_ascii_lowercase().contains("ongoing") => Answer::Conflict { message },
         Some("AccessDeniedException" | "ResourceNotFoundException" | "ValidationException") => Answer::Refused { message },
+        // The same in the words of Parameter Store, Lambda, AppConfig and SQS.
+        Some("ParameterNotFound" | "InvalidParameterValueException" | "BadRequestException" | "AccessDenied") => {
+            Answer::Refused { message }
+        }
+        Some("QueueDoesNotExist" | "AWS.SimpleQueueService.NonExistentQueue") => Answer::Refused { message },
         // The service failed on the way; what it had done by then is not known.
         _ => Answer::Lost { message },
     }

@@ -1,8 +1,8 @@
 //! Events as EventBridge delivers them to a queue (EventBridge user guide, "Events"), and CloudWatch alarms among them
 //! (CloudWatch user guide, "Alarm events and EventBridge").
 
-use flywheel_model::{Alarm, AlarmState, Event, Fact, Id, Key, Signal};
-use jiff::Timestamp;
+use flywheel_model::{Alarm, AlarmState, Event, Fact, Id, Key, RunStatus, Signal, WorkflowRun};
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
@@ -61,6 +61,9 @@ impl Envelope<'_> {
             return self.alarm();
         }
         let detail_type = text("detail-type", self.detail_type)?;
+        if source == "aws.states" && detail_type == "Step Functions Execution Status Change" {
+            return self.execution();
+        }
         let advice = "check the rule's event pattern";
         if source == Event::SOURCE {
             return Err(format!("source is {source:?}, so it is an event of Flywheel itself; {advice}"));
@@ -68,7 +71,7 @@ impl Envelope<'_> {
         if source.starts_with("aws.") {
             let found = shortened(&detail_type);
             return Err(format!(
-                "source is {:?} and detail-type {found:?}; of AWS only \"CloudWatch Alarm State Change\" is a signal: {advice}",
+                "source is {:?} and detail-type {found:?}; of AWS only \"CloudWatch Alarm State Change\" and \"Step Functions Execution Status Change\" are signals: {advice}",
                 shortened(&source)
             ));
         }
@@ -84,6 +87,44 @@ impl Envelope<'_> {
             return Err(format!("detail-type is {detail_type:?}, but detail tells a {told}; send it as signal.{told}"));
         }
         Ok(signal)
+    }
+
+    /// An execution of a state machine that ended (AWS Step Functions developer guide, "Automating Step Functions event
+    /// delivery with EventBridge"). The state machine is the workflow.
+    fn execution(&self) -> Result<Signal, String> {
+        let detail = self.detail.ok_or("detail is missing; expected the execution's status")?;
+        let mut deserializer = serde_json::Deserializer::from_str(detail.get());
+        let change: ExecutionChange = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+            let wrong = error.inner().to_string();
+            let wrong = wrong.split(" at line ").next().unwrap_or_default();
+            format!("detail.{}: {}; see events/eventbridge for what Step Functions sends", error.path(), shortened(wrong))
+        })?;
+        let status = match change.status.as_str() {
+            "SUCCEEDED" => RunStatus::Succeeded,
+            "FAILED" => RunStatus::Failed,
+            "TIMED_OUT" => RunStatus::TimedOut,
+            other => {
+                return Err(format!(
+                    "detail.status is {:?}; expected SUCCEEDED, FAILED or TIMED_OUT: check the rule's event pattern",
+                    shortened(other)
+                ));
+            }
+        };
+        let stopped = change.stop_date.ok_or("detail.stopDate is missing; expected the time at which the execution ended")?;
+        let at =
+            Timestamp::from_millisecond(stopped).map_err(|_| format!("detail.stopDate is {stopped}; expected milliseconds since 1970"))?;
+        let name = change.state_machine_arn.rsplit(':').next().unwrap_or_default();
+        let run = WorkflowRun {
+            workflow: Key::try_from(name).map_err(|error| format!("detail.stateMachineArn: {error}"))?,
+            status,
+            seconds: Some(SignedDuration::from_millis(stopped.saturating_sub(change.start_date)).as_secs_f64()),
+            limit_seconds: None,
+            tool_calls: None,
+            trace: None,
+            error: change.error.filter(|_| status == RunStatus::Failed),
+        };
+        let id = Id::of("execution", &[&change.execution_arn]).to_string();
+        Ok(Signal { id: Key::try_from(id).map_err(|error| error.to_string())?, at, fact: Fact::WorkflowRun(run) })
     }
 
     /// An alarm that invokes a function by itself has no detail-type.
@@ -142,6 +183,18 @@ struct State {
     value: AlarmState,
     reason: Option<String>,
     timestamp: Option<String>,
+}
+
+/// An execution of a state machine that changed its status. Times are milliseconds since 1970.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ExecutionChange {
+    execution_arn: String,
+    state_machine_arn: String,
+    status: String,
+    start_date: i64,
+    stop_date: Option<i64>,
+    error: Option<String>,
 }
 
 fn text(field: &str, value: Option<&RawValue>) -> Result<String, String> {
@@ -215,6 +268,31 @@ mod tests {
         ["detail", "detail-type", "id"].into_iter().for_each(|field| drop(fields.remove(field)));
         direct["alarmArn"] = json!("arn:aws:cloudwatch:eu-central-1:111122223333:alarm:answers-slow");
         assert_eq!(found(&direct).expect("a signal").id, found(&direct).expect("again").id);
+    }
+
+    #[test]
+    fn an_execution_of_a_state_machine_is_a_run() {
+        let execution = |status: &str, error: Value| {
+            json!({
+                "id": "e-3", "detail-type": "Step Functions Execution Status Change", "source": "aws.states", "time": "2026-11-23T10:00:31Z",
+                "detail": {
+                    "executionArn": "arn:aws:states:eu-central-1:111122223333:execution:trip:run-1",
+                    "stateMachineArn": "arn:aws:states:eu-central-1:111122223333:stateMachine:trip",
+                    "status": status, "startDate": 1_795_428_000_000_i64, "stopDate": 1_795_428_030_250_i64, "error": error,
+                },
+            })
+        };
+        let signal = found(&execution("TIMED_OUT", json!("States.Timeout"))).expect("a signal");
+        assert_eq!(signal.at.as_millisecond(), 1_795_428_030_250);
+        let Fact::WorkflowRun(run) = &signal.fact else { panic!("a run") };
+        assert_eq!((run.workflow.as_str(), run.status, run.seconds, &run.error), ("trip", RunStatus::TimedOut, Some(30.25), &None));
+        // Told again it is the same, and another status of the same execution is no other run.
+        assert_eq!(found(&execution("FAILED", json!("Boom"))).expect("a signal").id, signal.id);
+        let reason = found(&execution("RUNNING", Value::Null)).expect_err("it has not ended");
+        assert!(reason.contains("detail.status is \"RUNNING\""), "{reason}");
+        let mut broken = execution("FAILED", Value::Null);
+        broken["detail"]["startDate"] = json!("now");
+        assert!(found(&broken).expect_err("refused").starts_with("detail.startDate: "));
     }
 
     #[test]

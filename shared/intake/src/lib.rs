@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | SQS: signals as one object, a JSON array or JSON Lines; EventBridge's envelopes | [`read`] | for each record a [`Signal`] or a [`Refused`] |
 //! | a subscription to CloudWatch Logs | [`Delivery::unpack`], then [`LogEvent::read`] | for each log event [`Record`]s or a reason |
+//! | the same, of a function's own log group | [`function_runs`] | a signal for each run that it tells of |
 //! | the spans of one conversation, kept by the caller until it ended | [`assemble`] | the signals that they tell |
 //!
 //! Input is not trusted. Everything that is unpacked or collected has its limit, and each record comes to something: it is
@@ -14,6 +15,7 @@
 mod assemble;
 mod attributes;
 mod envelope;
+mod function_log;
 mod ingestion;
 mod invocation;
 mod logs;
@@ -21,6 +23,7 @@ mod signals;
 mod span;
 
 pub use assemble::{Assembled, assemble};
+pub use function_log::{function_of, function_runs};
 pub use ingestion::{DocumentLog, IngestionFact, IngestionLog, JobLog};
 pub use invocation::Offloaded;
 pub use logs::{Delivery, LogEvent, Record};

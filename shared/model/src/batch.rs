@@ -17,11 +17,38 @@ pub struct SignalBatch {
 }
 
 impl SignalBatch {
+    /// Reads the event of a batch as a queue of the bus delivers it, with its id. For functions that take no other event:
+    /// reading all kinds is 0.2 MB of code.
+    ///
+    /// # Errors
+    /// Why it is not one, naming what is wrong.
+    pub fn from_envelope(envelope: &str) -> Result<(Id, Self), String> {
+        #[derive(Deserialize)]
+        struct Envelope {
+            detail: Told,
+        }
+        #[derive(Deserialize)]
+        struct Told {
+            id: Id,
+            kind: String,
+            detail: SignalBatch,
+        }
+        let Envelope { detail: told } = serde_json::from_str(envelope).map_err(|error| format!("not the event of a batch: {error}"))?;
+        if told.kind == Self::KIND {
+            Ok((told.id, told.detail))
+        } else {
+            Err(format!("detail.kind: {:?} is not {:?}", told.kind, Self::KIND))
+        }
+    }
+
+    /// Its detail-type on the bus.
+    pub const KIND: &'static str = "signal.batch";
+
     /// The event that tells of it. It may be told again, also with other kinds.
     #[must_use]
     pub fn event(self, at: Timestamp) -> Event {
         let kinds: Vec<&str> = self.kinds.iter().map(String::as_str).collect();
-        let id = Id::of("signal.batch", &[&self.evidence, &kinds.join(" ")]);
+        let id = Id::of(Self::KIND, &[&self.evidence, &kinds.join(" ")]);
         let subject = format!("evidence/{}", self.evidence);
         Event { id, subject, causes: Vec::new(), at, body: Body::SignalsKept(self) }
     }

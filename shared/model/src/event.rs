@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Action, AskedAgain, CaptureHold, Captured, DocumentChange, DocumentOutcome, Finding, FindingHold, Hold, Id, Outcome, Receipt, Refresh,
-    RefreshHold, Refreshed, SignalBatch,
+    Action, AskedAgain, CaptureHold, Captured, DocumentChange, DocumentOutcome, Finding, FindingHold, Hold, Id, Outcome, PreflightChange,
+    PreflightHold, PreflightReceipt, PreflightRun, Receipt, Refresh, RefreshHold, Refreshed, SignalBatch, TimeoutChange, TimeoutHold,
+    TimeoutOutcome, TimeoutReceipt,
 };
 
 /// Anything that happened, as it travels over the bus and stays in the ledger.
@@ -51,7 +52,7 @@ impl Event {
         match self.body {
             Body::DocumentChanged(_) => "signal.document-changed",
             Body::InputRefused(_) => "signal.refused",
-            Body::SignalsKept(_) => "signal.batch",
+            Body::SignalsKept(_) => SignalBatch::KIND,
             Body::SyncDecided(_) => "decision.sync",
             Body::SyncHeld(_) => "decision.hold",
             Body::SyncAnswered(_) => "receipt.sync",
@@ -65,8 +66,16 @@ impl Event {
             Body::RefreshHeld(_) => "decision.refresh-hold",
             Body::RefreshEnded(_) => "outcome.refresh",
             Body::AskedAgain(_) => "receipt.refresh",
+            Body::TimeoutDecided(_) => "decision.timeout",
+            Body::TimeoutHeld(_) => "decision.timeout-hold",
+            Body::TimeoutAnswered(_) => "receipt.timeout",
+            Body::TimeoutVerified(_) => "outcome.timeout",
             Body::CaseCaptured(_) => "case.captured",
             Body::CaptureHeld(_) => "decision.capture-hold",
+            Body::PreflightDecided(_) => "decision.preflight",
+            Body::PreflightHeld(_) => "decision.preflight-hold",
+            Body::PreflightWritten(_) => "receipt.preflight",
+            Body::PreflightMade(_) => "outcome.preflight",
         }
     }
 }
@@ -147,12 +156,36 @@ pub enum Body {
     /// Receipt: the failed questions were asked again.
     #[serde(rename = "receipt.refresh")]
     AskedAgain(AskedAgain),
+    /// Decision: change a limit on how long a workflow may run.
+    #[serde(rename = "decision.timeout")]
+    TimeoutDecided(TimeoutChange),
+    /// Decision: leave such a limit as it is.
+    #[serde(rename = "decision.timeout-hold")]
+    TimeoutHeld(TimeoutHold),
+    /// Receipt: what became of changing a limit.
+    #[serde(rename = "receipt.timeout")]
+    TimeoutAnswered(TimeoutReceipt),
+    /// Outcome: what a changed limit brought.
+    #[serde(rename = "outcome.timeout")]
+    TimeoutVerified(TimeoutOutcome),
     /// Evaluation case: a retrieval was captured.
     #[serde(rename = "case.captured")]
     CaseCaptured(Captured),
     /// Decision: retrievals are not captured, because.
     #[serde(rename = "decision.capture-hold")]
     CaptureHeld(CaptureHold),
+    /// Decision: check for this before releases, or no longer.
+    #[serde(rename = "decision.preflight")]
+    PreflightDecided(PreflightChange),
+    /// Decision: too little speaks for checks before releases.
+    #[serde(rename = "decision.preflight-hold")]
+    PreflightHeld(PreflightHold),
+    /// Receipt: the checks file was written.
+    #[serde(rename = "receipt.preflight")]
+    PreflightWritten(PreflightReceipt),
+    /// Outcome: the checks were made before a release.
+    #[serde(rename = "outcome.preflight")]
+    PreflightMade(PreflightRun),
 }
 
 /// Input that was refused.

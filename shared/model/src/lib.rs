@@ -10,9 +10,11 @@ mod document;
 mod event;
 mod finding;
 mod id;
+mod preflight;
 mod refresh;
 mod signal;
 mod sync;
+mod timeout;
 mod transcript;
 
 pub use batch::SignalBatch;
@@ -26,9 +28,14 @@ pub use finding::{
     Count, Evidence, Failure, FailureReason, Finding, FindingHold, Hour, Metric, Observation, Rate, Rates, Scope, Series, UNCLASSIFIED,
 };
 pub use id::{DataSourceId, Id};
+pub use preflight::{Backtest, Need, PreflightChange, PreflightCheck, PreflightHold, PreflightReceipt, PreflightRun};
 pub use refresh::{AskedAgain, Refresh, RefreshHold, Refreshed};
 pub use signal::{
     Alarm, AlarmState, Check, Conversation, Evaluation, Fact, Feedback, Key, KeyError, Passage, Rating, Release, Retrieval, Role,
     RunStatus, Signal, ToolCall, ToolResult, Turn, WorkflowRun,
 };
 pub use sync::{Action, Answer, DocumentOutcome, Fate, Hold, HoldReason, JobEnd, JobStatistics, Outcome, Receipt, SentDocument};
+pub use timeout::{
+    Exploration, Limit, Setting, SettingChange, TimeoutAnswer, TimeoutChange, TimeoutHold, TimeoutHoldReason, TimeoutOutcome,
+    TimeoutPrediction, TimeoutPurpose, TimeoutReceipt, TimeoutVerdict, timeout_subject,
+};

@@ -9,7 +9,9 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::error::{PolicyErrors, Problem};
+use crate::preflight::Preflight;
 use crate::signals::{EVALUATIONS, FAILED_LABELS, NO_ANSWER, default_rule};
+use crate::timeouts::TimeoutTable;
 use crate::{
     AlarmMapping, CapturePolicy, Class, DataSource, EvaluationLimit, FailurePolicy, FindingPolicy, FindingRule, GuardrailId, Measure, Mode,
     Policy, Quotas, SignalPolicy, SyncPolicy,
@@ -36,11 +38,15 @@ pub(crate) struct File {
     #[serde(default)]
     capture: Capture,
     #[serde(default)]
+    preflight: Preflight,
+    #[serde(default)]
     topic: Vec<Topic>,
     #[serde(default)]
     intent: Vec<Intent>,
     #[serde(default)]
     alarm: Vec<AlarmTable>,
+    #[serde(default)]
+    timeout: Vec<Spanned<TimeoutTable>>,
 }
 
 #[derive(Deserialize)]
@@ -244,9 +250,11 @@ pub(crate) fn validate(text: &str, file: File) -> Result<Policy, PolicyErrors> {
     let failures = check.failures(file.failures);
     let findings = check.findings(file.findings);
     let capture = check.capture(file.capture);
+    let preflight = check.preflight(file.preflight);
     let topics = check.topics(file.topic);
     let intents = check.intents(file.intent);
     let alarms = file.alarm.into_iter().filter_map(|alarm| check.alarm(alarm)).collect();
+    let timeouts = check.timeouts(file.timeout);
     let mut seen = BTreeSet::new();
     let mut data_sources = Vec::new();
     for source in file.data_source {
@@ -280,9 +288,11 @@ pub(crate) fn validate(text: &str, file: File) -> Result<Policy, PolicyErrors> {
             failures,
             findings,
             capture,
+            preflight,
             topics,
             intents,
             alarms,
+            timeouts,
             version: String::new(),
         })
     } else {
@@ -291,17 +301,23 @@ pub(crate) fn validate(text: &str, file: File) -> Result<Policy, PolicyErrors> {
     }
 }
 
-struct Check<'a> {
+pub(crate) struct Check<'a> {
     text: &'a str,
     problems: Vec<Problem>,
 }
 
 impl Check<'_> {
-    fn problem(&mut self, span: Range<usize>, field: &str, problem: String, fix: &str) {
+    pub(crate) fn problem(&mut self, span: Range<usize>, field: &str, problem: String, fix: &str) {
         self.problems.push(Problem { line: line_at(self.text, span.start), field: field.to_owned(), problem, fix: fix.to_owned() });
     }
 
-    fn number<T: PartialOrd + Copy + Debug>(&mut self, field: &str, value: Option<Spanned<T>>, default: T, range: RangeInclusive<T>) -> T {
+    pub(crate) fn number<T: PartialOrd + Copy + Debug>(
+        &mut self,
+        field: &str,
+        value: Option<Spanned<T>>,
+        default: T,
+        range: RangeInclusive<T>,
+    ) -> T {
         let Some(value) = value else { return default };
         if !range.contains(value.get_ref()) {
             let fix = format!("use {:?} to {:?} (default {default:?})", range.start(), range.end());
@@ -347,7 +363,7 @@ impl Check<'_> {
     }
 
     /// A name, if it is one.
-    fn key(&mut self, field: &str, name: Spanned<String>) -> Option<Key> {
+    pub(crate) fn key(&mut self, field: &str, name: Spanned<String>) -> Option<Key> {
         let span = name.span();
         Key::try_from(name.into_inner())
             .map_err(|error| self.problem(span, field, error.to_string(), "use 1 to 200 printable characters"))
@@ -355,7 +371,7 @@ impl Check<'_> {
     }
 
     /// Words to look for, in lower case.
-    fn words(&mut self, field: &str, words: Vec<Spanned<String>>) -> Vec<String> {
+    pub(crate) fn words(&mut self, field: &str, words: Vec<Spanned<String>>) -> Vec<String> {
         for word in &words {
             if word.get_ref().trim().is_empty() {
                 self.problem(

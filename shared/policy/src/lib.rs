@@ -7,14 +7,18 @@
 mod capture;
 mod error;
 mod file;
+mod preflight;
 mod signals;
+mod timeouts;
 
 use flywheel_model::DataSourceId;
 use sha2::{Digest, Sha256};
 
 pub use capture::CapturePolicy;
 pub use error::{PolicyErrors, Problem};
+pub use preflight::{PreflightPolicy, WhenUnable};
 pub use signals::{AlarmMapping, Class, EvaluationLimit, FailurePolicy, FindingPolicy, FindingRule, GuardrailId, Measure, SignalPolicy};
+pub use timeouts::{ExplorationPolicy, OtherLimit, TimeoutPolicy};
 
 /// A validated policy.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,12 +42,16 @@ pub struct Policy {
     pub findings: FindingPolicy,
     /// When a retrieval becomes an evaluation case.
     pub capture: CapturePolicy,
+    /// When releases are checked before they start.
+    pub preflight: PreflightPolicy,
     /// Topics of retrievals, each name once.
     pub topics: Vec<Class>,
     /// Intents of conversations, each name once.
     pub intents: Vec<Class>,
     /// Alarms that stand for findings.
     pub alarms: Vec<AlarmMapping>,
+    /// Limits that may be changed: no setting twice, and no run cut by two of them.
+    pub timeouts: Vec<TimeoutPolicy>,
     /// The first 16 hexadecimal digits of the file's SHA-256: tells two policies apart in the ledger.
     pub version: String,
 }
@@ -138,6 +146,12 @@ impl Policy {
     #[must_use]
     pub fn data_source(&self, id: &DataSourceId) -> Option<&DataSource> {
         self.data_sources.iter().find(|source| source.id == *id)
+    }
+
+    /// Whether a limit of the policy cuts runs of a workflow.
+    #[must_use]
+    pub fn limits(&self, workflow: &str) -> bool {
+        self.timeouts.iter().any(|timeout| timeout.workflow.as_str() == workflow)
     }
 
     /// The watched buckets, each once, in order.
@@ -289,6 +303,16 @@ exclude = ["drafts/**"]
         let told = problems(&format!("{GOOD}[capture.weights]\nno_answer = -1.0\n"));
         assert!(told[0].starts_with("line 10: capture.weights.no_answer: -1.0 is out of range; use 0.0 to 10.0"), "{told:?}");
         assert!(problems(&format!("{GOOD}[capture.weights]\nboredom = 1.0\n"))[0].contains("boredom"));
+    }
+
+    #[test]
+    fn checks_before_releases_have_their_own_table() {
+        let table = "[preflight]\nfailed_share = 0.3\nwhen_unable = \"stop\"\nroles = [\"arn:aws:iam::111122223333:role/deploy\"]\n";
+        let preflight = Policy::parse(&format!("{GOOD}{table}")).expect("valid").preflight;
+        assert_eq!((preflight.failed_share, preflight.recurs, preflight.when_unable), (0.3, 2, WhenUnable::Stop));
+        let told = problems(&format!("{GOOD}[preflight]\nroles = [\"deploy\"]\nsurely = 2.0\n"));
+        assert!(told[0].starts_with("line 10: preflight.roles: \"deploy\" is not the ARN of a role"), "{told:?}");
+        assert!(told[1].starts_with("line 11: preflight.surely: 2.0 is out of range"), "{told:?}");
     }
 
     #[test]

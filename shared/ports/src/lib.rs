@@ -9,7 +9,9 @@ mod cases;
 mod findings;
 mod guardrail;
 mod logs;
+mod preflight;
 mod signals;
+mod timeouts;
 
 use flywheel_engine::documents::Document;
 use flywheel_engine::sync::answers::{DocumentState, Job, Object};
@@ -21,7 +23,9 @@ pub use cases::{CaseStore, Datasets, Freshness, Inquiries, Known, Scores, ShelfS
 pub use findings::{Alarms, Looked, Memory, Questions, Refreshes};
 pub use guardrail::{Found, Guardrail, guard};
 pub use logs::{Bodies, Conversations, Group, KeptSpan, Salt, SignalQueue, Spans};
+pub use preflight::{Checks, Denials, Releases, Surroundings};
 pub use signals::{Counted, Counts, Observations, SignalStore};
+pub use timeouts::{KeptRuns, Settings, Taken, TimeoutStore};
 
 /// Something that this process needs did not answer, or not now. Trying again later is the remedy, and the queue does
 /// that.

@@ -8,9 +8,11 @@ mod cases;
 mod ports;
 mod signals;
 mod simulation;
+mod timeouts;
 mod world;
 
 pub use cases::{CaseMemory, CaseProcess};
 pub use signals::{SignalMemory, SignalProcess, Spent};
 pub use simulation::{Chaos, Simulation};
+pub use timeouts::{TimeoutMemory, TimeoutProcess};
 pub use world::{Memory, Problem};

@@ -37,7 +37,8 @@ const TRACK: &str = "track-documents";
 const SYNC: &str = "sync-knowledge-bases";
 const RECORD: &str = "record";
 /// Of these the start alone is measured.
-const OTHERS: [&str; 5] = ["count-signals", "read-logs", "assemble-conversations", "detect-changes", "refresh-topics"];
+const OTHERS: [&str; 6] =
+    ["count-signals", "read-logs", "assemble-conversations", "detect-changes", "refresh-topics", "capture-retrievals"];
 
 const POLICY: &str = r#"mode = "act"
 [[data_source]]
@@ -213,6 +214,8 @@ fn environment(stub: &AwsStub) -> Vec<(String, String)> {
         ("FLYWHEEL_SIGNALS_QUEUE_URL", &wakes),
         ("FLYWHEEL_CONVERSATIONS_QUEUE_URL", &wakes),
         ("FLYWHEEL_EVIDENCE_BUCKET", "evidence"),
+        ("FLYWHEEL_CASES_TABLE", "cases"),
+        ("FLYWHEEL_DATASETS_BUCKET", "datasets"),
         ("FLYWHEEL_POLICY_APPLICATION", "application"),
         ("FLYWHEEL_POLICY_ENVIRONMENT", "environment"),
         ("FLYWHEEL_POLICY_PROFILE", "profile"),

@@ -25,12 +25,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use flywheel_detection::{Change, Direction, Hour, Rule, Series, Tally, Verdict, Watch, discoveries, localise, look};
 use serde::Serialize;
 
 use crate::binomial::binomial;
+use crate::repeat::repeat;
 use crate::report::{Facts, Table, short, write};
 
 /// The first hour of the history: a Monday.
@@ -136,30 +136,6 @@ fn minute_by_minute(watch: &Watch, threshold: f64, whole: Tally, random: &mut fa
     None
 }
 
-/// Does as many repetitions as asked, each with randomness of its own, on all cores.
-fn repeat<T: Send>(settings: &Settings, repetitions: usize, name: &str, one: impl Fn(&mut fastrand::Rng) -> T + Sync) -> Vec<T> {
-    let seed = name.bytes().fold(settings.seed, |seed, byte| seed.wrapping_mul(0x0100_0000_01b3) ^ u64::from(byte));
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut done = Vec::new();
-        loop {
-            let place = next.fetch_add(1, Ordering::Relaxed);
-            if place >= repetitions {
-                return done;
-            }
-            let mut random = fastrand::Rng::with_seed(seed.wrapping_add(place as u64));
-            done.push((place, one(&mut random)));
-        }
-    };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut all: Vec<(usize, T)> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
-    });
-    all.sort_by_key(|(place, _)| *place);
-    all.into_iter().map(|(_, result)| result).collect()
-}
-
 /// The policy of all figures unless said otherwise.
 fn rule(change: f64) -> Rule {
     Rule::new(Direction::Rise, Change::Relative(change))
@@ -196,7 +172,7 @@ fn unchanged(settings: &Settings, what: &str, source: Source, drift_a_month: f64
     let threshold = 1.0 / rule.false_alarms_a_month;
     let close = threshold * (-CLOSE).exp();
     let name = format!("unchanged {what} {} {} {drift_a_month}", source.rate, source.trials_per_hour);
-    let results = repeat(settings, settings.repetitions, &name, |random| {
+    let results = repeat(settings.seed, settings.repetitions, &name, |random| {
         let begin = judged();
         let mut series = source.draws(random, BEGIN..begin);
         let mut tallies: Vec<Tally> = (BEGIN..begin).map(|hour| series.at(Hour(hour))).collect();
@@ -275,7 +251,7 @@ fn delay(settings: &Settings, rate: f64, trials_per_hour: f64, change: f64, smal
     let rule = rule(smallest_change);
     let name = format!("delay {rate} {trials_per_hour} {change} {smallest_change} {moment_known}");
     let threshold = 1.0 / rule.false_alarms_a_month;
-    let results = repeat(settings, settings.repetitions, &name, |random| {
+    let results = repeat(settings.seed, settings.repetitions, &name, |random| {
         let begin = judged() + random.i64(0..24);
         let source = Source { change: Some((begin, change)), ..Source::steady(rate, trials_per_hour) };
         let mut series = source.draws(random, BEGIN..begin);
@@ -356,7 +332,7 @@ fn many(settings: &Settings, change: f64, hours_after: i64) -> Many {
     let (keys, moved, rate, trials_per_hour) = (1_000, 20, 0.1, 300.0);
     let rule = rule(0.15);
     // Each repetition is a thousand streams.
-    let results = repeat(settings, settings.repetitions / 200, &format!("many {change} {hours_after}"), |random| {
+    let results = repeat(settings.seed, settings.repetitions / 200, &format!("many {change} {hours_after}"), |random| {
         let begin = judged() + random.i64(0..24);
         let now = begin + hours_after - 1;
         let (mut looks, mut ratios) = (BTreeMap::new(), Vec::new());
@@ -411,7 +387,7 @@ struct Everywhere {
 fn everywhere(settings: &Settings, what: &'static str, change: f64, own: Option<f64>) -> Everywhere {
     let (keys, hours_after) = (40_usize, 24);
     let rule = rule(0.15);
-    let results = repeat(settings, settings.repetitions / 50, &format!("everywhere {what}"), |random| {
+    let results = repeat(settings.seed, settings.repetitions / 50, &format!("everywhere {what}"), |random| {
         let begin = judged() + random.i64(0..24);
         let now = begin + hours_after - 1;
         let series: BTreeMap<usize, Series> = (0..keys)

@@ -12,9 +12,12 @@ mod http;
 mod intake;
 mod job_per_object;
 mod kb_sync;
+mod preflight;
 mod redaction;
+mod repeat;
 mod report;
 mod runtime_api;
+mod timeouts;
 mod unsure;
 
 use std::path::PathBuf;
@@ -62,12 +65,28 @@ enum What {
         #[arg(long, default_value = "target/bench/cold-start.json")]
         out: PathBuf,
     },
+    /// Limits: where they end up, how often they move wrongly, and what a million runs take
+    Timeouts {
+        #[command(flatten)]
+        settings: timeouts::Settings,
+        /// Where the figures go
+        #[arg(long, default_value = "target/bench/timeouts.json")]
+        out: PathBuf,
+    },
     /// Taking personal data out of text, beside plain regular expressions
     Redaction {
         #[command(flatten)]
         settings: redaction::Settings,
         /// Where the figures go
         #[arg(long, default_value = "target/bench/redaction.json")]
+        out: PathBuf,
+    },
+    /// What is understood of failed releases, and what the checks are worth that are learned from them
+    Preflight {
+        #[command(flatten)]
+        settings: preflight::Settings,
+        /// Where the figures go
+        #[arg(long, default_value = "target/bench/preflight.json")]
         out: PathBuf,
     },
     /// What of retrievals and answers is worth keeping as a case
@@ -86,7 +105,9 @@ fn main() -> anyhow::Result<()> {
         What::Detection { settings, out } => detection::run(&settings, &out),
         What::Intake { settings, out } => intake::run(settings, &out),
         What::ColdStart { settings, out } => cold_start::run(settings, &out),
+        What::Timeouts { settings, out } => timeouts::run(&settings, &out),
         What::Redaction { settings, out } => redaction::run(&settings, &out),
+        What::Preflight { settings, out } => preflight::run(&settings, &out),
         What::Capture { settings, out } => capture::run(&settings, &out),
     }
 }

@@ -6,8 +6,10 @@ mod cases;
 mod documents;
 mod launch;
 mod policy;
+pub mod releases;
 mod summary;
 mod tables;
+mod timeouts;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -28,6 +30,9 @@ use documents::{Document, Documents, SOURCES};
 use summary::Summary;
 
 const BUCKET: &str = "flywheel-demo-documents";
+
+/// The picture of the slow workflow's runs.
+const CURVE: &str = "timeouts.svg";
 
 /// Uploads under way at once.
 const BURST: usize = 16;
@@ -116,6 +121,7 @@ impl Demo {
         }
 
         aws.create_bucket(launch::BUCKET).await?;
+        timeouts::create(&aws).await?;
         let launch = launch::create(&aws)?;
         let step = Instant::now();
         let read: Vec<(DataSourceId, &str)> = sources.iter().cloned().zip(documents.prefixes.iter().map(String::as_str)).collect();
@@ -160,6 +166,11 @@ impl Demo {
         self.count(&snapshot, terminal).await?;
         let day = launch::Day::new(&self.aws, &self.asker, self.launch.clone(), &self.deployed);
         self.summary.launch = day.play(&self.output, terminal).await?;
+        let (timeouts, picture) = timeouts::Day::new(&self.aws, &self.deployed).play(terminal).await?;
+        self.summary.timeouts = timeouts;
+        let file = self.output.join(CURVE);
+        std::fs::write(&file, picture).with_context(|| format!("cannot write {}", file.display()))?;
+        self.summary.releases = releases::Pipeline::new(&self.aws, &self.deployed).await?.play(terminal).await?;
         Ok(())
     }
 
@@ -361,6 +372,15 @@ fn report(summary: &Summary, options: &Options, terminal: &mut Terminal) {
         ("failed questions that find something", format!("{} of {}", summary.launch.found_after, summary.launch.questions_asked_again)),
         ("failed retrievals captured", format!("{} of {}", summary.launch.cases.captured, summary.launch.cases.failed_retrievals)),
         ("evaluation cases / confirmed", format!("{} / {}", summary.launch.cases.cases, summary.launch.cases.confirmed)),
+        (
+            "limit of the slow / stuck workflow",
+            format!("{} s → {} s / {} s", summary.timeouts.limit_before, summary.timeouts.limit_after, summary.timeouts.limit_of_stuck),
+        ),
+        (
+            "timeouts of the slow workflow",
+            format!("{:.1}% → {:.1}%", 100.0 * summary.timeouts.timeouts_before, 100.0 * summary.timeouts.timeouts_after),
+        ),
+        ("failed releases that the check stops", format!("{} of {}", summary.releases.caught, summary.releases.failed)),
         ("burst to consistency", format!("{:.1} s", summary.seconds_to_consistency)),
         ("in all", format!("{:.1} s", summary.seconds)),
     ]);
@@ -375,6 +395,7 @@ fn report(summary: &Summary, options: &Options, terminal: &mut Terminal) {
     terminal.line(&format!("  {}  these numbers", shown(&options.output.join("summary.json"))));
     terminal.line(&format!("  {}  what Flywheel watched, and how far it might go", shown(&options.output.join("policy.toml"))));
     terminal.line(&format!("  {}  the day's evaluation cases", shown(&options.output.join("cases"))));
+    terminal.line(&format!("  {}  when the slow workflow's runs end, with the old and the new limit", shown(&options.output.join(CURVE))));
     terminal.line("  make demo DOCS=path/to/your/documents   the same with your own");
     terminal.line("  make local                              the local AWS with the stack, to try things by hand");
     terminal.line("  make watch                              the functions, rebuilt as you edit them");

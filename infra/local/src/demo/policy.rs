@@ -5,6 +5,7 @@ use std::fmt::Write;
 use flywheel_model::DataSourceId;
 
 use super::launch::TOPICS;
+use super::timeouts;
 
 /// Job starts a second, in the policy and at the stand-in alike. Bedrock's own quota is 0.1: one start in ten seconds.
 pub(crate) const JOB_STARTS_PER_SECOND: f64 = 0.5;
@@ -61,6 +62,14 @@ name = "{other}"
 words = ["order"]
 "#
     );
+    for workflow in timeouts::WORKFLOWS {
+        let _ = write!(
+            text,
+            "\n[[timeout]]\nworkflow = \"{workflow}\"\ntarget = {{ parameter = \"{}\" }}\nceiling_seconds = 120\ncooldown_seconds = {}\n",
+            timeouts::parameter(workflow),
+            timeouts::COOLDOWN_SECONDS
+        );
+    }
     text
 }
 

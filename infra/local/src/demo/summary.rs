@@ -7,6 +7,8 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::launch::Launch;
+use super::releases::Releases;
+use super::timeouts::Timeouts;
 
 /// `summary.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -41,6 +43,10 @@ pub(crate) struct Summary {
     pub(crate) questions: usize,
     /// The product-launch day.
     pub(crate) launch: Launch,
+    /// The workflows whose limit cuts runs.
+    pub(crate) timeouts: Timeouts,
+    /// The releases that fail.
+    pub(crate) releases: Releases,
     /// From the first line to the first upload.
     pub(crate) seconds_to_start: f64,
     /// From the last upload of the burst until the index agreed with the bucket.
@@ -55,6 +61,8 @@ impl Summary {
             && self.changes_seen >= self.documents_changed
             && self.questions_right == self.questions
             && self.launch.good()
+            && self.timeouts.good()
+            && self.releases.good()
     }
 
     pub(crate) fn write(&self, file: &Path) -> Result<()> {

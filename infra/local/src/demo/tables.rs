@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use flywheel_engine::documents::{Document, Status};
 use flywheel_engine::signals::batch;
+use flywheel_engine::timeouts::Runs;
 use flywheel_model::{Body, DataSourceId, Event, Hour, Metric};
 
 /// What Flywheel recorded of a data source's documents, by key.
@@ -69,6 +70,26 @@ pub(crate) async fn responses(client: &Client, table: &str, hour: Hour) -> Resul
         }
     }
     Ok(counts.iter().filter(|(series, _)| series.metric == Metric::FailedResponses).map(|(_, count)| count.trials).sum())
+}
+
+/// What is known of a limit's runs, day by day.
+pub(crate) async fn runs(client: &Client, table: &str, timeout: &str) -> Result<Vec<Runs>> {
+    let mut pages = client
+        .query()
+        .table_name(table)
+        .key_condition_expression("pk = :runs")
+        .expression_attribute_values(":runs", AttributeValue::S(format!("runs#{timeout}")))
+        .consistent_read(true)
+        .into_paginator()
+        .items()
+        .send();
+    let mut days = Vec::new();
+    while let Some(row) = pages.next().await {
+        if let Some(AttributeValue::S(text)) = row?.get("value") {
+            days.push(serde_json::from_str(text).context("a row of runs cannot be read")?);
+        }
+    }
+    Ok(days)
 }
 
 /// How often each reason to hold was given.

@@ -1,0 +1,139 @@
+//! The checks before a release, made from wherever it is released. Nothing here writes to the account.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use aws_config::{BehaviorVersion, SdkConfig};
+use clap::{Args, ValueEnum};
+use flywheel_adapters::{AwsAccount, ChecksObject};
+use flywheel_engine::preflight::{Answer, Report};
+use flywheel_policy::WhenUnable;
+use flywheel_ports::Checks;
+use run_preflight::check;
+
+use crate::output::Output;
+use crate::site::Site;
+
+#[derive(Args)]
+pub(crate) struct Preflight {
+    /// What is about to be released: the name of its stack or pipeline, or what `releases add` calls it.
+    #[arg(long)]
+    service: String,
+    /// The checks file; without it, the one that Flywheel keeps.
+    #[arg(long)]
+    checks: Option<PathBuf>,
+    /// What a check that cannot be made does to the release.
+    #[arg(long, default_value = "warn")]
+    when_unable: Unable,
+    /// Also writes the result as JUnit XML.
+    #[arg(long)]
+    junit: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Unable {
+    Warn,
+    Stop,
+}
+
+impl Preflight {
+    /// Makes the checks. Succeeds if the release may start.
+    pub(crate) async fn run(self, stack: String, output: &Output) -> Result<ExitCode> {
+        let (sdk, file) = self.file(stack).await?;
+        let when_unable = match self.when_unable {
+            Unable::Warn => WhenUnable::Warn,
+            Unable::Stop => WhenUnable::Stop,
+        };
+        let report = check(file.as_deref(), &AwsAccount::new(&sdk), &self.service, when_unable).await?;
+        if let Some(path) = &self.junit {
+            std::fs::write(path, junit(&report)).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        let rows = report.findings.iter().map(|finding| {
+            vec![state(&finding.answer).to_owned(), finding.check.need.to_string(), finding.says.clone(), finding.fix.clone()]
+        });
+        output.list(&["STATE", "CHECK", "WHAT IS MISSING", "HOW TO MEND IT"], &report, rows)?;
+        Ok(if report.may_start { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// The checks file and where to look. With a file of one's own no stack is asked for.
+    async fn file(&self, stack: String) -> Result<(SdkConfig, Option<String>)> {
+        if let Some(path) = &self.checks {
+            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            return Ok((aws_config::load_defaults(BehaviorVersion::latest()).await, Some(text)));
+        }
+        let site = Site::connect(stack).await?;
+        let read = ChecksObject::new(&site.sdk, site.output("ChecksBucket")?.to_owned()).read().await?;
+        Ok((site.sdk, read.map(|(text, _)| text)))
+    }
+}
+
+fn state(answer: &Answer) -> &'static str {
+    match answer {
+        Answer::Met => "ok",
+        _ if answer.is_failure() => "missing",
+        _ => "not checked",
+    }
+}
+
+/// JUnit's XML, as far as CI servers read it: a failure for what is missing, a skip for what could not be checked.
+fn junit(report: &Report) -> String {
+    let count = |is: fn(&Answer) -> bool| report.findings.iter().filter(|finding| is(&finding.answer)).count();
+    let mut xml = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"preflight {}\" tests=\"{}\" failures=\"{}\" skipped=\"{}\">\n",
+        escaped(&report.service),
+        report.findings.len(),
+        count(Answer::is_failure),
+        count(Answer::is_unable)
+    );
+    for finding in &report.findings {
+        let name = escaped(&finding.check.need.to_string());
+        let says = escaped(&format!("{}. To mend it: {}", finding.says, finding.fix));
+        let _ = match &finding.answer {
+            Answer::Met => writeln!(xml, "  <testcase name=\"{name}\"/>"),
+            answer if answer.is_failure() => writeln!(xml, "  <testcase name=\"{name}\"><failure message=\"{says}\"/></testcase>"),
+            _ => writeln!(xml, "  <testcase name=\"{name}\"><skipped message=\"{says}\"/></testcase>"),
+        };
+    }
+    xml.push_str("</testsuite>\n");
+    xml
+}
+
+/// Text within XML; characters that XML 1.0 does not have give way to U+FFFD.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '&' => escaped.push_str("&amp;"),
+            '"' => escaped.push_str("&quot;"),
+            control if control.is_control() => escaped.push('\u{fffd}'),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use flywheel_engine::preflight::report;
+    use flywheel_model::{Need, PreflightCheck};
+
+    use super::*;
+
+    #[test]
+    fn junit_has_a_case_for_each_check_whatever_is_in_its_names() {
+        let check = |parameter: &str| PreflightCheck::learned(Need::Parameter { parameter: parameter.to_owned() }, BTreeSet::new());
+        let answers = vec![(check("/a\"<&>"), Answer::Missing), (check("/b"), Answer::Met), (check("/c"), Answer::Unable("no".to_owned()))];
+        let xml = junit(&report("shop", answers, WhenUnable::Warn));
+        assert!(xml.contains("tests=\"3\" failures=\"1\" skipped=\"1\""), "{xml}");
+        assert!(
+            xml.contains("the parameter /a&quot;&lt;&amp;&gt; is there") && xml.contains("<testcase name=\"the parameter /b is there\"/>"),
+            "{xml}"
+        );
+    }
+}
