@@ -438,7 +438,8 @@ proptest! {
         for planted in &all {
             let template = LOGS.get(planted.template).copied().unwrap_or_else(|| SIGNALS[planted.template - LOGS.len()]);
             let (text, more) = write(template, planted);
-            messages.push(cut_off(text, planted));
+            // What quotes a text in the middle of another cannot know that it was cut off.
+            messages.push(if broken.is_some() { text } else { cut_off(text, planted) });
             values.extend(more);
         }
         let mut input = delivery(&messages);
