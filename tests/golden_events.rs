@@ -61,7 +61,7 @@ fn bus_events_come_to_what_stands_beside_them() {
     });
     let files: BTreeSet<String> = event_files("bus").iter().map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     assert!(kinds.iter().all(|kind| files.contains(*kind)), "a file for each kind: {kinds:?}, {files:?}");
-    assert_eq!(kinds.len(), 22, "every kind has its file: {kinds:?}");
+    assert_eq!(kinds.len(), 26, "every kind has its file: {kinds:?}");
 }
 
 #[test]
