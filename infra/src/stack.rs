@@ -297,7 +297,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     capture.allow(datasets.get("cases"));
     capture.allow(datasets.put("cases"));
     capture.allow(datasets.delete("cases"));
-    capture.allow(datasets.list("cases"));
+    capture.allow(datasets.list_all());
     capture.env("FLYWHEEL_SIGNALS_TABLE", signals.name());
     capture.env("FLYWHEEL_EVIDENCE_BUCKET", evidence.name());
     capture.env("FLYWHEEL_STATE_TABLE", state.name());

@@ -81,13 +81,6 @@ impl Bucket {
         Grant::new("DeleteObjects", ["s3:DeleteObject"], vec![self.objects(prefix)])
     }
 
-    /// Leave to list objects under a prefix. Whoever may not list is told that a missing object is forbidden.
-    #[must_use]
-    pub fn list(&self, prefix: &str) -> Grant {
-        let condition = json!({ "StringLike": { "s3:prefix": [format!("{prefix}/*")] } });
-        Grant::new("ListObjects", ["s3:ListBucket"], vec![cfn::arn(&self.id)]).when(condition)
-    }
-
     /// Leave to read one object.
     #[must_use]
     pub fn get_object(&self, key: &str) -> Grant {
