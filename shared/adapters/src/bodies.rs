@@ -3,8 +3,10 @@
 use aws_sdk_s3::Client;
 use flywheel_ports::{Bodies, Unavailable};
 
-use crate::error::unavailable;
 use crate::s3;
+
+/// What is asked for, where an answer fails.
+const READ: &str = "fetch a body";
 
 /// The bucket where model invocation logging puts large bodies.
 #[derive(Debug, Clone)]
@@ -26,13 +28,7 @@ impl Bodies for InvocationLogBucket {
         // The log names the object, and a log is not trusted to name a bucket.
         let named = address.strip_prefix("s3://").and_then(|rest| rest.split_once('/'));
         let Some((bucket, key)) = named.filter(|(bucket, _)| self.bucket.as_deref() == Some(*bucket)) else { return Ok(None) };
-        match self.client.get_object().bucket(bucket).key(key).send().await {
-            Ok(object) => {
-                let bytes = object.body.collect().await.map_err(|error| Unavailable { what: "fetch a body", why: error.to_string() })?;
-                Ok(Some(bytes.to_vec()))
-            }
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_key()) => Ok(None),
-            Err(error) => Err(unavailable("fetch a body")(error)),
-        }
+        let Some(object) = s3::get(&self.client, bucket, key, READ).await? else { return Ok(None) };
+        Ok(Some(s3::content(object, READ).await?.0))
     }
 }

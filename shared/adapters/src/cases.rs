@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
-use aws_sdk_dynamodb::types::{DeleteRequest, Put, Select, TransactWriteItem, Update, WriteRequest};
+use aws_sdk_dynamodb::types::{Put, Select, TransactWriteItem, Update};
 use flywheel_calibration::Calibration;
 use flywheel_engine::cases::{Decision, Inquiry, LaterAnswer, Shelf, Sighting};
 use flywheel_engine::erasure::Whose;
@@ -20,7 +20,7 @@ use serde::Serialize;
 
 use crate::error::unavailable;
 use crate::packed::{pack, unpack};
-use crate::table::{Item, Table, if_it_held, key, number, number_of, string, text_of};
+use crate::table::{Item, Table, if_it_held, key, key_of, number, number_of, string, text_of};
 
 /// A conversation is waited for so long: longer than users take to ask again, and short, since it holds what they said.
 const CONVERSATION: SignedDuration = SignedDuration::from_hours(48);
@@ -30,9 +30,6 @@ const SCORES_KEPT_DAYS: i64 = 75;
 
 /// Tries to write what others write too.
 const TRIES: usize = 20;
-
-/// Rows in one request (`BatchWriteItem` in the API reference).
-const WRITTEN_TOGETHER: usize = 25;
 
 /// What is asked for, where an answer fails.
 const READ: &str = "read cases";
@@ -59,11 +56,6 @@ impl CaseTable {
     #[must_use]
     pub fn new(config: &aws_types::SdkConfig, table: String) -> Self {
         Self { table: Table::new(config, table) }
-    }
-
-    async fn put(&self, item: Item) -> Result<(), Unavailable> {
-        let put = self.table.client.put_item().table_name(&self.table.name).set_item(Some(item));
-        put.send().await.map(drop).map_err(unavailable(WRITE))
     }
 
     /// Puts a row of a conversation, unless it is there.
@@ -101,7 +93,7 @@ impl CaseTable {
         let rows = conversations.into_paginator().items().send().collect::<Result<Vec<Item>, _>>().await.map_err(unavailable(READ))?;
         let theirs: Vec<Item> = rows.iter().filter(|row| is_theirs(row, whose)).map(key_of).collect();
         erased += theirs.len();
-        self.delete(theirs).await?;
+        self.table.delete(&theirs, WRITE).await?;
         Ok(erased)
     }
 
@@ -110,28 +102,6 @@ impl CaseTable {
         let count = self.table.query(&questions_key(knowledge_base)).select(Select::Count).into_paginator().send();
         let pages = count.try_collect().await.map_err(unavailable(READ))?;
         Ok(pages.iter().map(|page| usize::try_from(page.count()).unwrap_or_default()).sum())
-    }
-
-    /// Deletes rows by their keys.
-    async fn delete(&self, keys: Vec<Item>) -> Result<(), Unavailable> {
-        for some in keys.chunks(WRITTEN_TOGETHER) {
-            let delete = |key: &Item| {
-                let request = DeleteRequest::builder().set_key(Some(key.clone())).build();
-                request.map(|request| WriteRequest::builder().delete_request(request).build()).map_err(|error| broken(WRITE, &error))
-            };
-            let mut left = some.iter().map(delete).collect::<Result<Vec<_>, _>>()?;
-            let mut tries = 0;
-            while !left.is_empty() {
-                if tries == TRIES {
-                    return Err(Unavailable { what: WRITE, why: format!("{} rows were not deleted in {TRIES} tries", left.len()) });
-                }
-                let answer = self.table.client.batch_write_item().request_items(&self.table.name, left).send().await;
-                let unprocessed = answer.map_err(unavailable(WRITE))?.unprocessed_items;
-                left = unprocessed.unwrap_or_default().remove(&self.table.name).unwrap_or_default();
-                tries += 1;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -145,17 +115,12 @@ impl Scores for CaseTable {
             if after == before {
                 return Ok(());
             }
-            let revision = number_of::<u64>(&row, "revision");
+            let revision = number_of::<u64>(&row, "revision").unwrap_or_default();
             let mut item = scores_key(scale, day);
             item.insert("sample".to_owned(), string(&String::from(after)));
-            item.insert("revision".to_owned(), number(revision.unwrap_or_default() + 1));
+            item.insert("revision".to_owned(), number(revision + 1));
             item.insert(EXPIRES_AT.to_owned(), number((day + SCORES_KEPT_DAYS) * 86_400));
-            let put = self.table.client.put_item().table_name(&self.table.name).set_item(Some(item));
-            let put = match revision {
-                Some(revision) => put.condition_expression("revision = :before").expression_attribute_values(":before", number(revision)),
-                None => put.condition_expression("attribute_not_exists(pk)"),
-            };
-            if if_it_held(put.send().await, WRITE)? {
+            if self.table.make(self.table.revise(item, revision)?, WRITE).await? {
                 return Ok(());
             }
         }
@@ -242,7 +207,7 @@ impl CaseStore for CaseTable {
     }
 
     async fn keep_decision(&self, knowledge_base: &Key, decision: &Decision) -> Result<(), Unavailable> {
-        self.put(packed(&shelf_key(knowledge_base), &decision_name(decision), decision)?).await?;
+        self.table.put(packed(&shelf_key(knowledge_base), &decision_name(decision), decision)?, WRITE).await?;
         self.touch(knowledge_base).await
     }
 
@@ -265,7 +230,7 @@ impl CaseStore for CaseTable {
         }
         let mut keys: Vec<Item> = what.sightings.iter().map(|sighting| sighting_key(knowledge_base, sighting)).collect();
         keys.extend(what.decisions.iter().map(|decision| key(&shelf_key(knowledge_base), &decision_name(decision))));
-        self.delete(keys).await?;
+        self.table.delete(&keys, WRITE).await?;
         for (question, times) in times {
             let question = key(&questions_key(knowledge_base), question.as_str());
             let update = self.table.client.update_item().table_name(&self.table.name).set_key(Some(question.clone()));
@@ -310,10 +275,6 @@ fn conversation_key(conversation: &Key) -> String {
 fn is_theirs(row: &Item, whose: &Whose) -> bool {
     let of_conversation = matches!(whose, Whose::Conversation(name) if text_of(row, "pk") == Some(&conversation_key(name)));
     of_conversation || unpacked::<Inquiry>(row).is_ok_and(|inquiry| whose.is_inquiry(&inquiry))
-}
-
-fn key_of(row: &Item) -> Item {
-    key(text_of(row, "pk").unwrap_or_default(), text_of(row, "sk").unwrap_or_default())
 }
 
 fn shelf_key(knowledge_base: &Key) -> String {

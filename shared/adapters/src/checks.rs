@@ -4,7 +4,6 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use flywheel_ports::{Checks, Unavailable};
 
-use crate::error::unavailable;
 use crate::s3;
 
 /// The object's name.
@@ -35,17 +34,12 @@ impl Checks for ChecksObject {
 
     async fn read(&self) -> Result<Option<(String, String)>, Unavailable> {
         let what = "read the checks file";
-        let object = match self.client.get_object().bucket(&self.bucket).key(KEY).send().await {
-            Ok(object) => object,
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_key()) => return Ok(None),
-            Err(error) => return Err(unavailable(what)(error)),
-        };
-        let tag = object.e_tag().unwrap_or_default().to_owned();
+        let Some(object) = s3::get(&self.client, &self.bucket, KEY, what).await? else { return Ok(None) };
         if object.content_length().is_some_and(|length| length > LARGEST) {
             return Err(Unavailable { what, why: format!("{} has more than {LARGEST} bytes; take checks out of it", self.name()) });
         }
-        let bytes = object.body.collect().await.map_err(|error| Unavailable { what, why: error.to_string() })?.into_bytes();
-        let text = String::from_utf8(bytes.to_vec()).map_err(|_| Unavailable { what, why: format!("{} is not UTF-8", self.name()) })?;
+        let (bytes, tag) = s3::content(object, what).await?;
+        let text = String::from_utf8(bytes).map_err(|_| Unavailable { what, why: format!("{} is not UTF-8", self.name()) })?;
         Ok(Some((text, tag)))
     }
 
@@ -57,15 +51,6 @@ impl Checks for ChecksObject {
             .key(KEY)
             .content_type("application/toml")
             .body(ByteStream::from(text.as_bytes().to_vec()));
-        let put = match tag {
-            Some(tag) => put.if_match(tag),
-            None => put.if_none_match("*"),
-        };
-        match put.send().await {
-            Ok(written) => Ok(Some(written.e_tag().unwrap_or_default().to_owned())),
-            // 412: another wrote; 409: another writes; 404: another deleted (S3 user guide, "Conditional writes").
-            Err(error) if error.raw_response().is_some_and(|response| matches!(response.status().as_u16(), 404 | 409 | 412)) => Ok(None),
-            Err(error) => Err(unavailable("write the checks file")(error)),
-        }
+        s3::replace(put, tag, "write the checks file").await
     }
 }

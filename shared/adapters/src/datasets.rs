@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::Client;
-use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::ByteStream;
 use flywheel_engine::cases::dataset::{Manifest, Part};
 use flywheel_model::Key;
@@ -37,16 +36,10 @@ impl S3Datasets {
 
 impl Datasets for S3Datasets {
     async fn manifest(&self, knowledge_base: &Key) -> Result<Option<(Manifest, String)>, Unavailable> {
-        match self.client.get_object().bucket(&self.bucket).key(manifest_name(knowledge_base)).send().await {
-            Ok(object) => {
-                let tag = object.e_tag().unwrap_or_default().to_owned();
-                let bytes = object.body.collect().await.map_err(|error| broken(READ, &error))?.into_bytes();
-                let manifest = serde_json::from_slice(&bytes).map_err(|error| broken(READ, &error))?;
-                Ok(Some((manifest, tag)))
-            }
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_key()) => Ok(None),
-            Err(error) => Err(unavailable(READ)(error)),
-        }
+        let object = s3::get(&self.client, &self.bucket, &manifest_name(knowledge_base), READ).await?;
+        let Some(object) = object else { return Ok(None) };
+        let (bytes, tag) = s3::content(object, READ).await?;
+        Ok(Some((serde_json::from_slice(&bytes).map_err(|error| broken(READ, &error))?, tag)))
     }
 
     async fn put_part(&self, knowledge_base: &Key, part: &Part) -> Result<(), Unavailable> {
@@ -59,20 +52,7 @@ impl Datasets for S3Datasets {
         let bytes = serde_json::to_vec_pretty(manifest).map_err(|error| broken(WRITE, &error))?;
         let put = self.client.put_object().bucket(&self.bucket).key(manifest_name(&manifest.knowledge_base));
         let put = put.content_type("application/json").body(ByteStream::from(bytes));
-        let put = if let Some(tag) = tag { put.if_match(tag) } else { put.if_none_match("*") };
-        match put.send().await {
-            Ok(_) => Ok(true),
-            // S3: 412 if it is another, 409 if it was being written at the same time ("Conditional writes" in its guide).
-            Err(error)
-                if error
-                    .as_service_error()
-                    .and_then(ProvideErrorMetadata::code)
-                    .is_some_and(|code| ["PreconditionFailed", "ConditionalRequestConflict"].contains(&code)) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(unavailable(WRITE)(error)),
-        }
+        s3::replace(put, tag, WRITE).await.map(|written| written.is_some())
     }
 
     async fn prune(&self, manifest: &Manifest, before: Option<&Manifest>) -> Result<(), Unavailable> {

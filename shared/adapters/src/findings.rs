@@ -42,8 +42,7 @@ impl FindingTable {
     async fn put(&self, pk: &str, sk: &str, value: &impl Serialize) -> Result<(), Unavailable> {
         let mut item = key(pk, sk);
         item.insert("value".to_owned(), string(&write(value)?));
-        let request = self.table.client.put_item().table_name(&self.table.name).set_item(Some(item));
-        request.send().await.map(|_| ()).map_err(unavailable("remember"))
+        self.table.put(item, "remember").await
     }
 }
 

@@ -70,13 +70,8 @@ impl S3Observations {
 
     /// What is kept under a name, and the tag of that state of it; nothing once it has expired.
     async fn read(&self, name: &str) -> Result<(Vec<Observation>, String), Unavailable> {
-        let object = match self.client.get_object().bucket(&self.bucket).key(name).send().await {
-            Ok(object) => object,
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_key()) => return Ok((Vec::new(), String::new())),
-            Err(error) => return Err(unavailable(READ)(error)),
-        };
-        let tag = object.e_tag().unwrap_or_default().to_owned();
-        let packed = object.body.collect().await.map_err(|error| broken(READ, &error))?.into_bytes();
+        let Some(object) = s3::get(&self.client, &self.bucket, name, READ).await? else { return Ok(<_>::default()) };
+        let (packed, tag) = s3::content(object, READ).await?;
         Ok((unpack(&packed).map_err(|error| broken(READ, &error))?, tag))
     }
 

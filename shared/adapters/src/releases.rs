@@ -37,7 +37,7 @@ impl ReleaseTable {
 
     async fn put(&self, mut item: Item, expires_from: Timestamp, what: &'static str) -> Result<(), Unavailable> {
         item.insert("expires_at".to_owned(), number((expires_from + KEPT).as_second()));
-        self.table.client.put_item().table_name(&self.table.name).set_item(Some(item)).send().await.map(|_| ()).map_err(unavailable(what))
+        self.table.put(item, what).await
     }
 }
 
@@ -46,7 +46,7 @@ impl Releases for ReleaseTable {
         for record in records {
             let text = serde_json::to_string(record).map_err(|error| broken(&error))?;
             // Ordered by time; the same record has the same key.
-            let name = format!("{:016}#{}", record.at.as_millisecond().max(0), Id::of("release.record", &[&text]));
+            let name = format!("{}#{}", digits(record.at), Id::of("release.record", &[&text]));
             let mut item = key(RECORDS, &name);
             item.insert("value".to_owned(), string(&text));
             self.put(item, record.at, "keep a record of a release").await?;
@@ -55,20 +55,8 @@ impl Releases for ReleaseTable {
     }
 
     async fn records(&self, since: Timestamp) -> Result<Vec<Record>, Unavailable> {
-        let rows = self
-            .table
-            .client
-            .query()
-            .table_name(&self.table.name)
-            .key_condition_expression("pk = :pk AND sk >= :from")
-            .expression_attribute_values(":pk", string(RECORDS))
-            .expression_attribute_values(":from", string(&format!("{:016}", since.as_millisecond().max(0))))
-            .consistent_read(true)
-            .scan_index_forward(false)
-            .into_paginator()
-            .items()
-            .send();
-        let mut rows = rows;
+        let latest_first = self.table.query_since(RECORDS, &digits(since)).scan_index_forward(false);
+        let mut rows = latest_first.into_paginator().items().send();
         let mut records = Vec::new();
         while let Some(row) = rows.next().await {
             let row = row.map_err(unavailable(READ))?;
@@ -94,6 +82,11 @@ impl Releases for ReleaseTable {
         let entry = |row: &Item| Some((text_of(row, "sk")?.to_owned(), Timestamp::from_millisecond(number_of(row, "at")?).ok()?));
         Ok(rows.iter().filter_map(entry).collect())
     }
+}
+
+/// Digits that sort as the times do.
+fn digits(at: Timestamp) -> String {
+    format!("{:016}", at.as_millisecond().max(0))
 }
 
 fn broken(error: &impl std::error::Error) -> Unavailable {

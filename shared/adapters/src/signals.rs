@@ -25,9 +25,6 @@ const MARK: &str = "mark";
 const TOUCHED: &str = "touched";
 const EXPIRES_AT: &str = "expires_at";
 
-/// Comes after all digits.
-const LAST: &str = ":";
-
 /// Rows in one request (`BatchGetItem` in the API reference).
 const READ_TOGETHER: usize = 100;
 
@@ -152,7 +149,7 @@ impl SignalStore for SignalTable {
 
 impl Counts for SignalTable {
     async fn touched(&self, since: Hour) -> Result<BTreeMap<Hour, u64>, Unavailable> {
-        let rows = self.table.rows_between(TOUCHED, &digits(since), LAST, "read which hours were touched").await?;
+        let rows = self.table.rows_since(TOUCHED, &digits(since), "read which hours were touched").await?;
         let touched = |row: &Item| Some((Hour(text_of(row, "sk")?.parse().ok()?), number_of(row, "n")?));
         Ok(rows.iter().filter_map(touched).collect())
     }

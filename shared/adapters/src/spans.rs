@@ -10,9 +10,8 @@ use flywheel_model::Id;
 use flywheel_ports::{Group, KeptSpan, Spans, Unavailable};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::error::unavailable;
 use crate::packed::{pack, unpack};
-use crate::table::{Item, Table, key, number, number_of, text_of};
+use crate::table::{Item, Table, key, key_of, number, number_of, text_of};
 
 /// What is asked for, where an answer fails.
 const READ: &str = "read spans";
@@ -45,11 +44,7 @@ impl SpanTable {
         }
         // The conversation's own rows last: by them the others are found.
         rows.extend(names);
-        for row in &rows {
-            let row = key(text_of(row, "pk").unwrap_or_default(), text_of(row, "sk").unwrap_or_default());
-            let delete = self.table.client.delete_item().table_name(&self.table.name).set_key(Some(row));
-            delete.send().await.map_err(unavailable("erase spans"))?;
-        }
+        self.table.delete(&rows.iter().map(key_of).collect::<Vec<_>>(), "erase spans").await?;
         Ok(rows.len())
     }
 

@@ -58,36 +58,13 @@ impl StateTable {
         if document.is_pending() {
             row.insert("pending_since".to_owned(), number(document.changed_at.as_millisecond()));
         }
-        self.put(row, document.revision)
+        self.table.revise(row, document.revision)
     }
 
     fn account_put(&self, account: &Account) -> Result<Put, Unavailable> {
         let mut row = item(&Account { revision: account.revision + 1, ..account.clone() })?;
         row.extend(key(ACCOUNT, ACCOUNT));
-        self.put(row, account.revision)
-    }
-
-    /// Puts a row whose present revision is expected.
-    fn put(&self, row: Item, expected: u64) -> Result<Put, Unavailable> {
-        let put = Put::builder().table_name(&self.table.name).set_item(Some(row));
-        let put = if expected == 0 {
-            put.condition_expression("attribute_not_exists(revision)")
-        } else {
-            put.condition_expression("revision = :revision").expression_attribute_values(":revision", number(expected))
-        };
-        put.build().map_err(|error| broken("record", &error))
-    }
-
-    async fn put_row(&self, put: Put, what: &'static str) -> Result<bool, Unavailable> {
-        let request = self
-            .table
-            .client
-            .put_item()
-            .table_name(put.table_name)
-            .set_item(Some(put.item))
-            .set_condition_expression(put.condition_expression)
-            .set_expression_attribute_values(put.expression_attribute_values);
-        if_it_held(request.send().await, what)
+        self.table.revise(row, account.revision)
     }
 }
 
@@ -97,7 +74,7 @@ impl ChangeLog for StateTable {
     }
 
     async fn save_document(&self, source: &DataSourceId, document: &Document) -> Result<bool, Unavailable> {
-        self.put_row(self.document_put(source, document)?, "record a document").await
+        self.table.make(self.document_put(source, document)?, "record a document").await
     }
 
     async fn touch(&self, source: &DataSourceId, now: Timestamp) -> Result<(), Unavailable> {
@@ -193,7 +170,7 @@ impl SyncStore for StateTable {
     }
 
     async fn save_account(&self, account: &Account) -> Result<bool, Unavailable> {
-        self.put_row(self.account_put(account)?, "record the account").await
+        self.table.make(self.account_put(account)?, "record the account").await
     }
 
     async fn save_source(&self, source: &Source) -> Result<bool, Unavailable> {

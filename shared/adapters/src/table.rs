@@ -5,13 +5,19 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, Put, WriteRequest};
 use aws_types::SdkConfig;
 use flywheel_ports::Unavailable;
 
 use crate::error::unavailable;
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
+
+/// Rows in one request (`BatchWriteItem` in the API reference).
+const WRITTEN_TOGETHER: usize = 25;
+
+/// Requests for the same rows, each for what the one before left over.
+const TRIES: usize = 20;
 
 /// A table of ours.
 #[derive(Debug, Clone)]
@@ -43,6 +49,16 @@ impl Table {
         self.collect(query, what).await
     }
 
+    /// The rows of a partition from one `sk` on.
+    pub(crate) async fn rows_since(&self, pk: &str, from: &str, what: &'static str) -> Result<Vec<Item>, Unavailable> {
+        self.collect(self.query_since(pk, from), what).await
+    }
+
+    /// A query of a partition from one `sk` on.
+    pub(crate) fn query_since(&self, pk: &str, from: &str) -> QueryFluentBuilder {
+        self.query(pk).key_condition_expression("pk = :pk AND sk >= :from").expression_attribute_values(":from", string(from))
+    }
+
     /// A query of a partition.
     pub(crate) fn query(&self, pk: &str) -> QueryFluentBuilder {
         let query = self.client.query().table_name(&self.name).key_condition_expression("pk = :pk");
@@ -51,6 +67,58 @@ impl Table {
 
     async fn collect(&self, query: QueryFluentBuilder, what: &'static str) -> Result<Vec<Item>, Unavailable> {
         query.into_paginator().items().send().collect::<Result<Vec<Item>, _>>().await.map_err(unavailable(what))
+    }
+
+    /// Puts a row in the place of whatever is there.
+    pub(crate) async fn put(&self, item: Item, what: &'static str) -> Result<(), Unavailable> {
+        let put = self.client.put_item().table_name(&self.name).set_item(Some(item));
+        put.send().await.map(drop).map_err(unavailable(what))
+    }
+
+    /// A write of a row whose present revision is expected; 0 if it has none yet.
+    pub(crate) fn revise(&self, row: Item, expected: u64) -> Result<Put, Unavailable> {
+        let put = Put::builder().table_name(&self.name).set_item(Some(row));
+        let put = if expected == 0 {
+            put.condition_expression("attribute_not_exists(revision)")
+        } else {
+            put.condition_expression("revision = :revision").expression_attribute_values(":revision", number(expected))
+        };
+        put.build().map_err(|error| Unavailable { what: "record", why: error.to_string() })
+    }
+
+    /// Makes a write. `false` if its condition did not hold.
+    pub(crate) async fn make(&self, put: Put, what: &'static str) -> Result<bool, Unavailable> {
+        let request = self
+            .client
+            .put_item()
+            .table_name(put.table_name)
+            .set_item(Some(put.item))
+            .set_condition_expression(put.condition_expression)
+            .set_expression_attribute_values(put.expression_attribute_values);
+        if_it_held(request.send().await, what)
+    }
+
+    /// Deletes rows by their keys.
+    pub(crate) async fn delete(&self, keys: &[Item], what: &'static str) -> Result<(), Unavailable> {
+        for some in keys.chunks(WRITTEN_TOGETHER) {
+            let delete = |key: &Item| {
+                let request = DeleteRequest::builder().set_key(Some(key.clone())).build();
+                request.map(|request| WriteRequest::builder().delete_request(request).build())
+            };
+            let left = some.iter().map(delete).collect::<Result<Vec<_>, _>>();
+            let mut left = left.map_err(|error| Unavailable { what, why: error.to_string() })?;
+            // What is left over when DynamoDB has little time is asked for again.
+            let mut tries = 0;
+            while !left.is_empty() {
+                if tries == TRIES {
+                    return Err(Unavailable { what, why: format!("{} rows were not deleted in {TRIES} tries", left.len()) });
+                }
+                let answer = self.client.batch_write_item().request_items(&self.name, left).send().await.map_err(unavailable(what))?;
+                left = answer.unprocessed_items.unwrap_or_default().remove(&self.name).unwrap_or_default();
+                tries += 1;
+            }
+        }
+        Ok(())
     }
 
     /// Puts a row if there is none of its key. `false` if there is one, which stays as it is.
@@ -84,6 +152,11 @@ pub(crate) fn string(text: &str) -> AttributeValue {
 #[allow(clippy::needless_pass_by_value, reason = "numbers are copied")]
 pub(crate) fn number(value: impl ToString) -> AttributeValue {
     AttributeValue::N(value.to_string())
+}
+
+/// The key of a row.
+pub(crate) fn key_of(row: &Item) -> Item {
+    key(text_of(row, "pk").unwrap_or_default(), text_of(row, "sk").unwrap_or_default())
 }
 
 /// The number that a row has under a name.

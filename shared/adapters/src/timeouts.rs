@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::unavailable;
-use crate::table::{Item, Table, if_it_held, key, number, number_of, string, text_of};
+use crate::table::{Item, Table, key, number, number_of, string, text_of};
 
 const READ: &str = "read what is known of a limit";
 const WRITE: &str = "record what is known of a limit";
@@ -40,37 +40,17 @@ impl TimeoutTable {
         Self { table: Table::new(config, table) }
     }
 
-    /// Puts a row whose present revision is expected.
+    /// A write of a value whose present revision is expected.
     fn put(&self, mut row: Item, value: &impl Serialize, revision: u64) -> Result<Put, Unavailable> {
         row.insert("value".to_owned(), string(&serde_json::to_string(value).map_err(|error| broken(WRITE, &error))?));
         row.insert("revision".to_owned(), number(revision + 1));
-        let put = Put::builder().table_name(&self.table.name).set_item(Some(row));
-        let put = if revision == 0 {
-            put.condition_expression("attribute_not_exists(pk)")
-        } else {
-            put.condition_expression("revision = :revision").expression_attribute_values(":revision", number(revision))
-        };
-        put.build().map_err(|error| broken(WRITE, &error))
+        self.table.revise(row, revision)
     }
 }
 
 impl TimeoutStore for TimeoutTable {
     async fn days(&self, timeout: &Key, since: Day) -> Result<BTreeMap<Day, KeptRuns>, Unavailable> {
-        let rows = self
-            .table
-            .client
-            .query()
-            .table_name(&self.table.name)
-            .key_condition_expression("pk = :runs AND sk >= :since")
-            .expression_attribute_values(":runs", string(&runs_of(timeout)))
-            .expression_attribute_values(":since", string(&digits(since)))
-            .consistent_read(true)
-            .into_paginator()
-            .items()
-            .send()
-            .collect::<Result<Vec<Item>, _>>()
-            .await
-            .map_err(unavailable(READ))?;
+        let rows = self.table.rows_since(&runs_of(timeout), &digits(since), READ).await?;
         rows.iter()
             .map(|row| {
                 let day = text_of(row, "sk").unwrap_or_default().parse().map_err(|error| broken(READ, &error))?;
@@ -114,15 +94,7 @@ impl TimeoutStore for TimeoutTable {
 
     async fn save_timeout(&self, timeout: &Key, state: &State) -> Result<bool, Unavailable> {
         let put = self.put(key(TIMEOUTS, timeout.as_str()), state, state.revision)?;
-        let request = self
-            .table
-            .client
-            .put_item()
-            .table_name(put.table_name)
-            .set_item(Some(put.item))
-            .set_condition_expression(put.condition_expression)
-            .set_expression_attribute_values(put.expression_attribute_values);
-        if_it_held(request.send().await, WRITE)
+        self.table.make(put, WRITE).await
     }
 }
 
