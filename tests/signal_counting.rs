@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
@@ -11,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use count_signals::{Counting, Message, Report, Unreadable, read};
-use flywheel_engine::signals::{Redact, Rules, tally};
+use flywheel_engine::signals::{Redact, Rules, Texts, tally};
 use flywheel_model::{Body, Count, Hour, Id, Refusal, Signal};
 use flywheel_policy::Policy;
 use flywheel_ports::{Counts, Found, Guardrail, Observations, Unavailable};
@@ -241,32 +240,6 @@ fn count(messages: Vec<Message>, redact: &dyn Redact) -> (Report, Rc<RefCell<Sig
     (finish(counting.count(messages, now())), memory)
 }
 
-/// Does not survive one text.
-struct Panicking;
-
-impl Redact for Panicking {
-    fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        assert!(!text.contains("panic please"), "on purpose");
-        text.into()
-    }
-
-    fn field<'t>(&self, _: &str, value: &'t str) -> Cow<'t, str> {
-        self.text(value)
-    }
-
-    fn id<'t>(&self, id: &'t str) -> Cow<'t, str> {
-        id.into()
-    }
-
-    fn user(&self, id: &str) -> String {
-        id.to_owned()
-    }
-
-    fn values<'t>(&self, text: &'t str, _: &[(Kind, String)]) -> Cow<'t, str> {
-        text.into()
-    }
-}
-
 fn redactor() -> Redactor {
     Redactor::new(b"a salt for tests")
 }
@@ -279,7 +252,11 @@ fn a_panic_refuses_its_signal_alone_and_what_cannot_be_redacted_is_not_kept() {
     }
     let bad = Signal { id: "bad".try_into().unwrap(), ..bad };
     let message = Message { id: "m".to_owned(), arrived_at: now(), records: vec![Ok(signal(0)), Ok(bad), Ok(signal(2))] };
-    let (report, memory) = count(vec![message], &Panicking);
+    let does_not_survive = Texts::by(|text| {
+        assert!(!text.contains("panic please"), "on purpose");
+        text.into()
+    });
+    let (report, memory) = count(vec![message], &does_not_survive);
     assert_eq!((report.counted, report.refused, report.failed.len()), (2, 1, 0));
     let memory = memory.borrow();
     assert!(refusals(&memory)[0].reason.contains("panicked") && refusals(&memory)[0].input.is_empty());

@@ -22,10 +22,9 @@ use std::task::{Context, Poll, Waker};
 
 use anyhow::{Context as _, ensure};
 use count_signals::{Counting, Message, Report, read};
-use flywheel_engine::signals::{Redact, Rules, tally};
+use flywheel_engine::signals::{Rules, Texts, tally};
 use flywheel_model::Signal;
 use flywheel_policy::Policy;
-use flywheel_redaction::Kind;
 use flywheel_testkit::{SignalMemory, SignalProcess};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -284,31 +283,11 @@ fn conversation(chance: &mut fastrand::Rng, failed: bool) -> Value {
 }
 
 /// A stand-in for redaction: it looks at every byte, and takes out what has an @ in it.
-struct StandIn;
-
-impl Redact for StandIn {
-    fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        if text.bytes().any(|byte| byte == b'@') {
-            text.split(' ').map(|word| if word.contains('@') { "[email]" } else { word }).collect::<Vec<_>>().join(" ").into()
-        } else {
-            Cow::Borrowed(text)
-        }
-    }
-
-    fn field<'t>(&self, _: &str, value: &'t str) -> Cow<'t, str> {
-        self.text(value)
-    }
-
-    fn id<'t>(&self, id: &'t str) -> Cow<'t, str> {
-        id.into()
-    }
-
-    fn user(&self, id: &str) -> String {
-        id.to_owned()
-    }
-
-    fn values<'t>(&self, text: &'t str, _: &[(Kind, String)]) -> Cow<'t, str> {
-        text.into()
+fn stand_in(text: &str) -> Cow<'_, str> {
+    if text.bytes().any(|byte| byte == b'@') {
+        text.split(' ').map(|word| if word.contains('@') { "[email]" } else { word }).collect::<Vec<_>>().join(" ").into()
+    } else {
+        Cow::Borrowed(text)
     }
 }
 
@@ -327,7 +306,7 @@ fn throughput(lines: &[String], rules: &Rules, turns: usize) -> anyhow::Result<T
         for message in lines.chunks(100) {
             let mut observations = Vec::with_capacity(message.len());
             for line in message {
-                observations.push(rules.observe(serde_json::from_slice(line.as_bytes())?, &StandIn));
+                observations.push(rules.observe(serde_json::from_slice(line.as_bytes())?, &Texts::by(stand_in)));
             }
             std::hint::black_box(tally(&observations));
         }
@@ -368,7 +347,8 @@ fn cpu_seconds() -> anyhow::Result<f64> {
 fn cost(road: Road, lines: &[String], rules: &Rules, now: Timestamp) -> anyhow::Result<Cost> {
     let memory = Rc::new(RefCell::new(SignalMemory::new(1)));
     let process = SignalProcess(memory.clone());
-    let counting = Counting { store: &process, observations: &process, bus: &process, rules, redact: &StandIn, guardrail: None };
+    let counting =
+        Counting { store: &process, observations: &process, bus: &process, rules, redact: &Texts::by(stand_in), guardrail: None };
     let bodies: Vec<String> = lines.chunks(road.signals_a_message).map(|lines| lines.join("\n")).collect();
     let (mut events, mut sqs, mut invocations, mut waited) = (0, 0, 0, 0);
     let mut counted = 0;

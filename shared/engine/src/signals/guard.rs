@@ -1,13 +1,12 @@
 //! What is asked of a guardrail, and what its answer does to texts: patterns have taken out what they see, and it finds
 //! names and the rest that has no form.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::mem;
 
 use flywheel_redaction::Kind;
 
-use super::Redact;
+use super::{Redact, Texts};
 
 /// Characters of one request. Bedrock counts and bills by units of 1,000, and throttles by units a second, 25 for an account
 /// by default (Bedrock service quotas, "On-demand `ApplyGuardrail`").
@@ -28,18 +27,22 @@ pub struct Together<'i, T> {
 pub fn together<'i, T>(mut items: &'i mut [T], visit: impl Fn(&mut T, &dyn Redact)) -> Vec<Together<'i, T>> {
     let mut groups = Vec::new();
     while !items.is_empty() {
-        let gathered = Gather(RefCell::new(Vec::new()));
+        let gathered: RefCell<Vec<String>> = RefCell::default();
+        let gather = Texts::by(|text| {
+            gathered.borrow_mut().push(text.to_owned());
+            text.into()
+        });
         let mut count = 0;
         for item in items.iter_mut() {
-            visit(item, &gathered);
+            visit(item, &gather);
             count += 1;
-            if gathered.0.borrow().iter().map(String::len).sum::<usize>() >= REQUEST {
+            if gathered.borrow().iter().map(String::len).sum::<usize>() >= REQUEST {
                 break;
             }
         }
         let (these, rest) = mem::take(&mut items).split_at_mut(count);
         items = rest;
-        groups.push(Together { items: these, requests: requests(gathered.0.into_inner()) });
+        groups.push(Together { items: these, requests: requests(gathered.into_inner()) });
     }
     groups
 }
@@ -48,7 +51,8 @@ impl<T> Together<'_, T> {
     /// Takes what was found out of the things' texts.
     pub fn without(self, found: &[(Kind, String)], visit: impl Fn(&mut T, &dyn Redact), redact: &dyn Redact) {
         if !found.is_empty() {
-            self.items.iter_mut().for_each(|item| visit(item, &Values { found, redact }));
+            let without = Texts::by(|text| redact.values(text, found));
+            self.items.iter_mut().for_each(|item| visit(item, &without));
         }
     }
 }
@@ -78,60 +82,6 @@ fn requests(mut texts: Vec<String>) -> Vec<Vec<String>> {
         }
     }
     requests
-}
-
-/// Gathers texts and changes none.
-struct Gather(RefCell<Vec<String>>);
-
-impl Redact for Gather {
-    fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        self.0.borrow_mut().push(text.to_owned());
-        text.into()
-    }
-
-    fn field<'t>(&self, _: &str, value: &'t str) -> Cow<'t, str> {
-        self.text(value)
-    }
-
-    fn id<'t>(&self, id: &'t str) -> Cow<'t, str> {
-        id.into()
-    }
-
-    fn user(&self, id: &str) -> String {
-        id.to_owned()
-    }
-
-    fn values<'t>(&self, text: &'t str, _: &[(Kind, String)]) -> Cow<'t, str> {
-        text.into()
-    }
-}
-
-/// Takes values out of texts. Ids stay: a name in one is what things are found by.
-struct Values<'v> {
-    found: &'v [(Kind, String)],
-    redact: &'v dyn Redact,
-}
-
-impl Redact for Values<'_> {
-    fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        self.redact.values(text, self.found)
-    }
-
-    fn field<'t>(&self, _: &str, value: &'t str) -> Cow<'t, str> {
-        self.text(value)
-    }
-
-    fn id<'t>(&self, id: &'t str) -> Cow<'t, str> {
-        id.into()
-    }
-
-    fn user(&self, id: &str) -> String {
-        id.to_owned()
-    }
-
-    fn values<'t>(&self, text: &'t str, values: &[(Kind, String)]) -> Cow<'t, str> {
-        self.redact.values(text, values)
-    }
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub use classify::Classifier;
 pub use guard::{Together, together};
 pub use judge::{Judge, calls_a_person, resolution};
 pub use redact::{
-    Redact, redact, redact_evaluations, redact_failures, redact_id, redact_input, redact_json, redact_key, redact_observation,
+    Redact, Texts, redact, redact_evaluations, redact_failures, redact_id, redact_input, redact_json, redact_key, redact_observation,
     redact_passage, redact_refusal, redact_text, redact_turn,
 };
 pub use tally::{counts, tally};

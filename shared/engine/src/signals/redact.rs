@@ -50,6 +50,38 @@ impl Redact for Redactor {
     }
 }
 
+/// Hands every text to a function, and lets ids be: a name in one is what things are found by.
+pub struct Texts<F>(F);
+
+impl<F: for<'t> Fn(&'t str) -> Cow<'t, str>> Texts<F> {
+    /// By this function.
+    pub const fn by(function: F) -> Self {
+        Self(function)
+    }
+}
+
+impl<F: for<'t> Fn(&'t str) -> Cow<'t, str>> Redact for Texts<F> {
+    fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.0(text)
+    }
+
+    fn field<'t>(&self, _: &str, value: &'t str) -> Cow<'t, str> {
+        self.0(value)
+    }
+
+    fn id<'t>(&self, id: &'t str) -> Cow<'t, str> {
+        id.into()
+    }
+
+    fn user(&self, id: &str) -> String {
+        id.to_owned()
+    }
+
+    fn values<'t>(&self, text: &'t str, _: &[(Kind, String)]) -> Cow<'t, str> {
+        text.into()
+    }
+}
+
 /// Redacts a signal: every text, key and id, and its user's id whatever it is.
 pub fn redact(signal: &mut Signal, without: &dyn Redact) {
     redact_key(&mut signal.id, without);
