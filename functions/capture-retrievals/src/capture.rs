@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use flywheel_calibration::Calibration;
 use flywheel_engine::cases::{Inquiry, Scored, Sighting, is_learning, later_answer, sightings};
-use flywheel_model::{CaptureHold, CaptureHoldReason, Fact, Id, Key, Observation, SignalBatch};
+use flywheel_model::{CaptureHold, CaptureHoldReason, Event, Fact, Id, Key, Observation, SignalBatch};
 use flywheel_policy::Policy;
 use flywheel_ports::{Bus, CaseStore, Freshness, Inquiries, Known, Observations, Scores, Unavailable};
 use futures::{StreamExt, TryStreamExt};
@@ -34,7 +34,8 @@ pub struct Report {
 enum Kept {
     New,
     Known,
-    Held,
+    /// There is no room for it on the shelf of this knowledge base.
+    Held(Key),
 }
 
 /// What was learned, by scale and the day that it serves.
@@ -64,7 +65,10 @@ impl<O: Observations, S: Scores + Inquiries + CaseStore, B: Bus, F: Freshness, D
         let keep = |sighting| self.keep(sighting, &fresh, cause, policy, now);
         let kept: Vec<Kept> = futures::stream::iter(seen).map(keep).buffer_unordered(AT_ONCE).try_collect().await?;
         report.captured = kept.iter().filter(|kept| **kept == Kept::New).count() as u64;
-        report.held = kept.iter().filter(|kept| **kept == Kept::Held).count() as u64;
+        report.held = kept.iter().filter(|kept| matches!(kept, Kept::Held(_))).count() as u64;
+        let full: BTreeSet<Key> = kept.into_iter().filter_map(|kept| if let Kept::Held(of) = kept { Some(of) } else { None }).collect();
+        let holds = full.into_iter().map(|knowledge_base| CaptureHold { knowledge_base, reason: CaptureHoldReason::Full });
+        self.tell(holds.map(|hold| hold.event(cause, now)).collect()).await?;
         Ok(report)
     }
 
@@ -110,7 +114,11 @@ impl<O: Observations, S: Scores + Inquiries + CaseStore, B: Bus, F: Freshness, D
                 holds.entry(scored.scale.as_str()).or_insert_with(|| CaptureHold { knowledge_base, reason }.event(cause, now));
             }
         }
-        if holds.is_empty() { Ok(()) } else { self.bus.publish(&holds.into_values().collect::<Vec<_>>()).await }
+        self.tell(holds.into_values().collect()).await
+    }
+
+    async fn tell(&self, events: Vec<Event>) -> Result<(), Unavailable> {
+        if events.is_empty() { Ok(()) } else { self.bus.publish(&events).await }
     }
 
     /// What suffices of these retrievals, each looked at with the rest of its conversation.
@@ -192,11 +200,7 @@ impl<O: Observations, S: Scores + Inquiries + CaseStore, B: Bus, F: Freshness, D
                 self.store.keep_sighting(&sighting).await?;
                 Ok(Kept::New)
             }
-            Known::Full => {
-                let knowledge_base = sighting.inquiry.knowledge_base;
-                self.bus.publish(&[CaptureHold { knowledge_base, reason: CaptureHoldReason::Full }.event(cause, now)]).await?;
-                Ok(Kept::Held)
-            }
+            Known::Full => Ok(Kept::Held(sighting.inquiry.knowledge_base)),
         }
     }
 }

@@ -200,7 +200,7 @@ impl<'s> Cases<'s> {
         let decided = Decided { by, at: Timestamp::now(), why: why.map(redacted) };
         let decision = Decision { question: case.case.clone(), verdict, decided, reference: reference.map(redacted) };
         self.table.keep_decision(&case.knowledge_base, &decision).await?;
-        self.publish(&case.knowledge_base, History::Kept).await?;
+        self.publish(Some(&case.knowledge_base), History::Kept).await?;
         self.show(case.case.as_str()).await
     }
 
@@ -262,9 +262,7 @@ impl<'s> Cases<'s> {
             Whose::User(_) => 0,
         };
         let rows = self.table.erase(&whose).await?;
-        for shelf in self.table.shelves().await? {
-            self.publish(&shelf.knowledge_base, History::Erased).await?;
-        }
+        self.publish(None, History::Erased).await?;
         let erased = Erased { observations, sightings_and_inquiries: rows, span_rows };
         let mut words = format!(
             "erased: {observations} observations, {rows} rows of cases and conversations, {span_rows} rows of spans; \
@@ -277,11 +275,12 @@ impl<'s> Cases<'s> {
         self.output.show(&erased, &words)
     }
 
-    async fn publish(&self, knowledge_base: &Key, history: History) -> Result<()> {
+    /// Publishes the data set of one knowledge base, or of all.
+    async fn publish(&self, of: Option<&Key>, history: History) -> Result<()> {
         let keep_days = self.site.policy().await?.capture.keep_days;
-        let shelves = self.table.shelves().await?;
-        let shelf = shelves.iter().find(|shelf| shelf.knowledge_base == *knowledge_base).context("the shelf is gone")?;
-        publish(&self.table, &self.datasets, shelf, history, keep_days, Timestamp::now()).await?;
+        for shelf in self.table.shelves().await?.iter().filter(|shelf| of.is_none_or(|of| *of == shelf.knowledge_base)) {
+            publish(&self.table, &self.datasets, shelf, history, keep_days, Timestamp::now()).await?;
+        }
         Ok(())
     }
 
