@@ -11,7 +11,7 @@ use std::fs;
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use flate2::read::GzDecoder;
 use flywheel_local::{Config, LocalAws};
@@ -110,15 +110,6 @@ impl Site {
     }
 }
 
-async fn within<F: Future<Output = bool>>(at_most: Duration, what: &str, is_so: impl Fn() -> F) {
-    let begun = Instant::now();
-    while !is_so().await {
-        assert!(begun.elapsed() < at_most, "{what} did not come in {at_most:?}");
-        tokio::time::sleep(Duration::from_millis(300)).await;
-    }
-    println!("{what} after {:.1?}", begun.elapsed());
-}
-
 fn retrieval(id: &str, minutes_ago: i64, fields: &Value) -> String {
     let mut whole = json!({ "knowledge_base": "KBCASES001" });
     whole.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
@@ -161,7 +152,7 @@ async fn failed_retrievals_become_cases_that_people_decide_about_and_can_erase()
         retrieval("r-6", 4, &json!({ "query": "do kettles boil?", "passages": found, "answer": "Kettles boil." })),
     ];
     site.send("SignalsQueueUrl", batch.join("\n")).await;
-    within(soon, "the cases", || async { site.cases().iter().map(|case| case.times).sum::<u64>() >= 5 }).await;
+    deployed::within(soon, "the cases", || async { site.cases().iter().map(|case| case.times).sum::<u64>() >= 5 }).await;
     let cases = site.cases();
     assert!(cases.iter().all(|case| !case.query.contains("boil")), "what was answered is no case: {cases:#?}");
     let of = |word: &str| cases.iter().find(|case| case.query.contains(word)).unwrap_or_else(|| panic!("{word}: {cases:#?}"));
@@ -183,9 +174,10 @@ async fn failed_retrievals_become_cases_that_people_decide_about_and_can_erase()
 
     // The schedule publishes what came by itself.
     site.send("SignalsQueueUrl", retrieval("r-7", 1, &json!({ "query": "is the lid of the samovar loose", "passages": [] }))).await;
-    within(soon, "another case", || async { site.cases().iter().any(|case| case.query.contains("samovar")) }).await;
+    deployed::within(soon, "another case", || async { site.cases().iter().any(|case| case.query.contains("samovar")) }).await;
     site.send("CapturesQueueUrl", json!({ "trigger": "publish" }).to_string()).await;
-    within(soon, "the data set with it", || async { site.published().await.iter().any(|case| case.query.contains("samovar")) }).await;
+    deployed::within(soon, "the data set with it", || async { site.published().await.iter().any(|case| case.query.contains("samovar")) })
+        .await;
 
     // Exports: one case has a reference by a person and is confirmed.
     let out = folder.join("exports");

@@ -4,9 +4,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+#[path = "support/datasets.rs"]
+mod datasets;
+
 use std::collections::HashMap;
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use flywheel_calibration::{Feature, Features, UNGROUNDED, groundedness};
 use flywheel_engine::signals::Judge;
@@ -16,7 +18,7 @@ use serde_json::Value;
 
 #[test]
 fn replies_to_unanswerable_questions_are_no_answers_and_others_are() {
-    let Some(folder) = folder() else { return };
+    let Some(folder) = datasets::folder("retrieval", "labelled answers") else { return };
     let judge = judge();
     let labelled = fs::read_to_string(folder.join("mtrag_un.jsonl")).unwrap();
     let replies = labelled.lines().map(|line| {
@@ -30,7 +32,7 @@ fn replies_to_unanswerable_questions_are_no_answers_and_others_are() {
 
 #[test]
 fn answers_that_people_call_unfaithful_are_often_ungrounded_and_others_seldom() {
-    let Some(folder) = folder() else { return };
+    let Some(folder) = datasets::folder("retrieval", "labelled answers") else { return };
     let evaluated: Value = serde_json::from_str(&fs::read_to_string(folder.join("mtrag_human_eval.json")).unwrap()).unwrap();
     let by_id = |list: &str, id: &str| -> HashMap<String, Value> {
         let list = evaluated[list].as_array().unwrap().iter();
@@ -51,7 +53,7 @@ fn answers_that_people_call_unfaithful_are_often_ungrounded_and_others_seldom() 
 
 #[test]
 fn real_responses_of_bedrock_have_features_on_their_own_scales() {
-    let Some(folder) = folder() else { return };
+    let Some(folder) = datasets::folder("retrieval", "labelled answers") else { return };
     let mut responses = 0;
     for entry in fs::read_dir(folder.join("bedrock_kb_retrieve")).unwrap() {
         let path = entry.unwrap().path();
@@ -87,13 +89,4 @@ fn precision_and_recall(what: &str, answers: impl Iterator<Item = (bool, bool)>)
 fn judge() -> Judge {
     let source = "[[data_source]]\nknowledge_base = \"KB12345678\"\ndata_source = \"DS12345678\"\nbucket = \"docs\"\n";
     Judge::new(&Policy::parse(&format!("mode = \"act\"\n{source}")).unwrap().failures)
-}
-
-/// The answers' folder, or nothing (and a line that says so) if nobody named one.
-fn folder() -> Option<PathBuf> {
-    let Some(named) = std::env::var_os("FLYWHEEL_DATASETS").filter(|named| !named.is_empty()) else {
-        println!("skipped: set FLYWHEEL_DATASETS to a folder that has labelled answers in retrieval/");
-        return None;
-    };
-    Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(named).join("retrieval"))
 }

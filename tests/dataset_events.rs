@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+#[path = "support/datasets.rs"]
+mod datasets;
 mod support;
 
 use std::collections::BTreeMap;
@@ -182,11 +184,7 @@ fn site(samples: &[Sample]) -> Site {
 
 /// The samples, or nothing (and a line that says so) if nobody named a folder.
 fn samples() -> Option<Vec<Sample>> {
-    let Some(named) = std::env::var_os("FLYWHEEL_DATASETS").filter(|named| !named.is_empty()) else {
-        println!("skipped: set FLYWHEEL_DATASETS to a folder that has real event files in events/");
-        return None;
-    };
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(named).join("events");
+    let folder = datasets::folder("events", "real event files")?;
     let mut files = files(&folder);
     files.sort();
     let mut samples = Vec::new();

@@ -4,6 +4,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+#[path = "support/datasets.rs"]
+mod datasets;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -233,11 +236,7 @@ fn spans(message: &str) -> Vec<Span> {
 
 /// The files below a folder of the datasets, or nothing (and a line that says so) if nobody named it.
 fn files(kind: &str) -> Option<Vec<(String, String)>> {
-    let Some(named) = std::env::var_os("FLYWHEEL_DATASETS").filter(|named| !named.is_empty()) else {
-        println!("skipped: set FLYWHEEL_DATASETS to a folder that has real files in {kind}/");
-        return None;
-    };
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(named).join(kind);
+    let folder = datasets::folder(kind, "real files")?;
     let mut paths = Vec::new();
     walk(&folder, &mut paths);
     paths.retain(|path| kind == "events" || path.extension().is_some_and(|ending| ending == "json"));

@@ -4,6 +4,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+#[path = "support/datasets.rs"]
+mod datasets;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -130,11 +133,7 @@ fn judge() -> Judge {
 
 /// The runs, or nothing (and a line that says so) if nobody named a folder.
 fn runs() -> Option<Vec<Run>> {
-    let Some(named) = std::env::var_os("FLYWHEEL_DATASETS").filter(|named| !named.is_empty()) else {
-        println!("skipped: set FLYWHEEL_DATASETS to a folder that has recorded conversations in conversations/");
-        return None;
-    };
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(named).join("conversations");
+    let folder = datasets::folder("conversations", "recorded conversations")?;
     let mut files = files(&folder);
     files.sort();
     let mut runs = Vec::new();

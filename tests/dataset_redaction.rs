@@ -5,6 +5,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+#[path = "support/datasets.rs"]
+mod datasets;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Range;
@@ -38,7 +41,7 @@ struct Labelled {
 
 #[test]
 fn labelled_values_are_found_and_little_else() {
-    let Some(folder) = folder("pii") else { return };
+    let Some(folder) = datasets::folder_if_there("pii", "texts") else { return };
     let redactor = Redactor::new(b"a salt for tests");
     let shows_misses = std::env::var_os("FLYWHEEL_MISSES").is_some();
     let mut recall: BTreeMap<&str, (usize, usize, usize)> = BTreeMap::new();
@@ -99,7 +102,7 @@ fn labelled_values_are_found_and_little_else() {
 #[test]
 fn conversations_and_passages_stay_readable() {
     for name in ["conversations", "retrieval"] {
-        let Some(folder) = folder(name) else { return };
+        let Some(folder) = datasets::folder_if_there(name, "texts") else { return };
         let redactor = Redactor::new(b"a salt for tests");
         let shows_finds = std::env::var_os("FLYWHEEL_MISSES").is_some();
         let mut counts: BTreeMap<Kind, BTreeMap<String, usize>> = BTreeMap::new();
@@ -191,20 +194,6 @@ fn collect(value: &Value, strings: &mut Vec<String>) {
         Value::Object(fields) => fields.values().for_each(|value| collect(value, strings)),
         _ => {}
     }
-}
-
-/// A folder of the data, or nothing (and a line that says so) if nobody named one.
-fn folder(name: &str) -> Option<PathBuf> {
-    let Some(named) = std::env::var_os("FLYWHEEL_DATASETS").filter(|named| !named.is_empty()) else {
-        println!("skipped: set FLYWHEEL_DATASETS to a folder that has texts in {name}/");
-        return None;
-    };
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(named).join(name);
-    if !folder.is_dir() {
-        println!("skipped: there is no {}", folder.display());
-        return None;
-    }
-    Some(folder)
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {

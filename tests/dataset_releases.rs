@@ -4,16 +4,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+#[path = "support/datasets.rs"]
+mod datasets;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use flywheel_releases::{Kind, assemble, cloud_trail, from_stack_event, understand};
 use serde_json::Value;
 
 #[test]
 fn labelled_messages_are_understood() {
-    let Some(folder) = folder("releases") else { return };
+    let Some(folder) = datasets::folder_if_there("releases", "records of releases") else { return };
     let shows_misses = std::env::var_os("FLYWHEEL_MISSES").is_some();
     let text = fs::read_to_string(folder.join("release_failure_messages.jsonl")).unwrap();
     let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
@@ -56,7 +58,7 @@ fn labelled_messages_are_understood() {
 
 #[test]
 fn denied_calls_name_their_action_and_others_name_none() {
-    let Some(folder) = folder("releases") else { return };
+    let Some(folder) = datasets::folder_if_there("releases", "records of releases") else { return };
     let records = |name: &str| -> Vec<Value> {
         let file: Value = serde_json::from_str(&fs::read_to_string(folder.join(name)).unwrap()).unwrap();
         file["Records"].as_array().unwrap().clone()
@@ -76,7 +78,7 @@ fn denied_calls_name_their_action_and_others_name_none() {
 
 #[test]
 fn events_of_real_stacks_are_read_whatever_is_left_of_them() {
-    let Some(folder) = folder("releases") else { return };
+    let Some(folder) = datasets::folder_if_there("releases", "records of releases") else { return };
     for entry in fs::read_dir(folder.join("cfn_failed_stack_events")).unwrap() {
         let file: Value = serde_json::from_str(&fs::read_to_string(entry.unwrap().path()).unwrap()).unwrap();
         let events = file["StackEvents"].as_array().unwrap();
@@ -89,18 +91,4 @@ fn events_of_real_stacks_are_read_whatever_is_left_of_them() {
         let releases = assemble(records);
         assert!(releases.iter().all(|release| release.causes.iter().all(|cause| cause.action.is_none())), "{releases:?}");
     }
-}
-
-/// A folder of the data, or nothing (and a line that says so) if nobody named one.
-fn folder(name: &str) -> Option<PathBuf> {
-    let Some(named) = std::env::var_os("FLYWHEEL_DATASETS").filter(|named| !named.is_empty()) else {
-        println!("skipped: set FLYWHEEL_DATASETS to a folder that has records of releases in {name}/");
-        return None;
-    };
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(named).join(name);
-    if !folder.is_dir() {
-        println!("skipped: there is no {}", folder.display());
-        return None;
-    }
-    Some(folder)
 }

@@ -7,6 +7,8 @@
 
 #[path = "support/bedrock_dataset.rs"]
 mod bedrock_dataset;
+#[path = "support/datasets.rs"]
+mod datasets;
 
 use std::ffi::OsString;
 use std::fs;
@@ -141,7 +143,7 @@ fn the_strict_reader_refuses_what_the_guide_does_not_know() {
 
 #[test]
 fn a_dataset_of_aws_comes_back_from_cases_as_it_was() {
-    let Some(folder) = datasets() else { return };
+    let Some(folder) = datasets::folder_if_there("retrieval", "datasets of evaluation jobs") else { return };
     let dataset = fs::read_to_string(folder.join("bedrock_rag_eval_byoi.jsonl")).unwrap();
     let given = bedrock_dataset::read(&dataset, Job::ByoiGenerate).unwrap();
     let cases: Vec<_> = given
@@ -331,20 +333,6 @@ fn installed(tool: &str) -> Option<PathBuf> {
     let folder = PathBuf::from(named).join(tool);
     if !folder.join("ready").is_file() {
         println!("skipped: {tool} is not installed in {}", folder.display());
-        return None;
-    }
-    Some(folder)
-}
-
-/// The folder of retrievals, or nothing (and a line that says so) if nobody named one.
-fn datasets() -> Option<PathBuf> {
-    let Some(named) = std::env::var_os("FLYWHEEL_DATASETS").filter(|named| !named.is_empty()) else {
-        println!("skipped: set FLYWHEEL_DATASETS to a folder that has datasets of evaluation jobs in retrieval/");
-        return None;
-    };
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(named).join("retrieval");
-    if !folder.is_dir() {
-        println!("skipped: there is no {}", folder.display());
         return None;
     }
     Some(folder)

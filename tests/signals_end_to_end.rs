@@ -9,7 +9,7 @@ mod deployed;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
@@ -84,15 +84,6 @@ impl Site {
     }
 }
 
-async fn within<F: Future<Output = bool>>(at_most: Duration, what: &str, is_so: impl Fn() -> F) {
-    let begun = Instant::now();
-    while !is_so().await {
-        assert!(begun.elapsed() < at_most, "{what} did not come in {at_most:?}");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    println!("{what} after {:.1?}", begun.elapsed());
-}
-
 fn span(id: &str, parent: Option<&str>, start: Timestamp, seconds: i64, attributes: &Value) -> Value {
     let mut span = json!({
         "traceId": "6921d5e0a1b2c3d4e5f60718293a4b5c", "spanId": id, "name": "span",
@@ -161,13 +152,14 @@ async fn the_deployed_stack_counts_what_comes_on_every_road() {
     for (kind, id) in
         [("retrieval", "q-1"), ("release", "r-1"), ("alarm", "a-1"), ("conversation", "call-1"), ("conversation", "session-1")]
     {
-        within(soon, &format!("{kind} {id}"), || async { site.evidence(kind, id).await.is_some() }).await;
+        deployed::within(soon, &format!("{kind} {id}"), || async { site.evidence(kind, id).await.is_some() }).await;
     }
     let kept = site.observations("conversation", "call-1").await;
     assert!(kept.contains("about the Zephyrine") && kept.contains("[email:") && !kept.contains("jane.roe"), "{kept}");
     site.send("LooksQueueUrl", json!({ "time": Timestamp::now().to_string() }).to_string()).await;
-    within(soon, "the alarm's finding", || async { site.events().await.iter().any(|event| event.kind() == "finding.opened") }).await;
-    within(soon, "the refusal", || async { site.events().await.iter().any(|event| event.kind() == "signal.refused") }).await;
+    deployed::within(soon, "the alarm's finding", || async { site.events().await.iter().any(|event| event.kind() == "finding.opened") })
+        .await;
+    deployed::within(soon, "the refusal", || async { site.events().await.iter().any(|event| event.kind() == "signal.refused") }).await;
     let events = site.events().await;
     let refusal = events.iter().find_map(|event| if let Body::InputRefused(refusal) = &event.body { Some(refusal) } else { None }).unwrap();
     assert!(refusal.reason.contains("mail") && !refusal.input.contains("jane.roe"), "{refusal:?}");

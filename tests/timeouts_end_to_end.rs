@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_sdk_appconfig::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -105,15 +105,6 @@ impl Site {
     }
 }
 
-async fn within<F: Future<Output = bool>>(at_most: Duration, what: &str, is_so: impl Fn() -> F) {
-    let begun = Instant::now();
-    while !is_so().await {
-        assert!(begun.elapsed() < at_most, "{what} did not come in {at_most:?}");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    println!("{what} after {:.1?}", begun.elapsed());
-}
-
 /// A run of a workflow: one in ten is cut at 30 seconds. Of every second of these the true end is known, a little before 45
 /// seconds; of the stuck workflow only that the others never end.
 fn run(workflow: &str, place: usize) -> String {
@@ -170,18 +161,18 @@ async fn the_deployed_stack_moves_limits_to_where_runs_complete() {
         site.send("SignalsQueueUrl", runs[..100].join("\n")).await;
     }
     for workflow in ["trip", "report", "worker", "stuck"] {
-        within(soon, &format!("the runs of {workflow}"), || async { site.taken_in(workflow).await == RUNS as u64 }).await;
+        deployed::within(soon, &format!("the runs of {workflow}"), || async { site.taken_in(workflow).await == RUNS as u64 }).await;
     }
     // A function's own log tells of runs too.
     let line = "REPORT RequestId: 4f1c0d2e-1\tDuration: 812.00 ms\tBilled Duration: 813 ms\tMemory Size: 128 MB\tMax Memory Used: 40 MB\t";
     deployed::deliver_logs(&site.aws, &site.outputs["ReadLogsFunction"], "/aws/lambda/worker", &[line.to_owned()]).await;
-    within(soon, "the run of a function's log", || async { site.taken_in("worker").await == RUNS as u64 + 1 }).await;
+    deployed::within(soon, "the run of a function's log", || async { site.taken_in("worker").await == RUNS as u64 + 1 }).await;
     site.send("RunsQueueUrl", json!({ "trigger": "review" }).to_string()).await;
     let made = |events: Vec<Event>| {
         let made = |event: &&Event| matches!(&event.body, Body::TimeoutAnswered(receipt) if receipt.answer == TimeoutAnswer::Made);
         events.iter().filter(made).count()
     };
-    within(soon, "three changes", || async { made(site.events().await) == 3 }).await;
+    deployed::within(soon, "three changes", || async { made(site.events().await) == 3 }).await;
     assert_eq!(site.parameter("/limits/trip").await, r#"{"model":"m","seconds":45}"#);
     assert_eq!((site.visibility("limits-trips").await, site.visibility("limits-work").await), ("270".to_owned(), "45".to_owned()));
     let served = aws_sdk_appconfigdata::Client::new(site.aws.config());
@@ -189,7 +180,7 @@ async fn the_deployed_stack_moves_limits_to_where_runs_complete() {
     let session = session.configuration_profile_identifier(&profile).send().await.unwrap().initial_configuration_token.unwrap();
     let latest = served.get_latest_configuration().configuration_token(session).send().await.unwrap();
     assert_eq!(latest.configuration.unwrap().into_inner(), b"45");
-    within(soon, "the hold", || async {
+    deployed::within(soon, "the hold", || async {
         site.events().await.iter().any(|event| {
             matches!(&event.body, Body::TimeoutHeld(hold) if hold.timeout.as_str() == "stuck" && hold.reason == TimeoutHoldReason::Stuck)
         })

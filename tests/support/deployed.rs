@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::io::Write;
+use std::time::{Duration, Instant};
 
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
@@ -22,6 +23,16 @@ pub(crate) fn tools_are_missing() -> bool {
         println!("skipped: the local AWS is not named by FLYWHEEL_TOOLS; `make test` installs it and runs this test");
     }
     missing
+}
+
+/// Waits until something is so.
+pub(crate) async fn within<F: Future<Output = bool>>(at_most: Duration, what: &str, is_so: impl Fn() -> F) {
+    let begun = Instant::now();
+    while !is_so().await {
+        assert!(begun.elapsed() < at_most, "{what} did not come in {at_most:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    println!("{what} after {:.1?}", begun.elapsed());
 }
 
 /// A queue's address.
