@@ -339,3 +339,27 @@ fn bad_retrievals_stop_nobody() {
     assert!(cases.iter().all(|case| case.query.chars().count() <= 2_000 && case.passages.len() <= 10));
     assert!(cases.iter().any(|case| case.query.contains("{{7*7}}")), "data stays as it is");
 }
+
+/// What is no Unicode, or no number, is no JSON: it is refused where it comes in, with its reason, beside what is good.
+#[test]
+fn records_that_are_no_text_or_no_number_are_refused_and_the_others_captured() {
+    let record = |id: &str, query: &str, score: &str| {
+        let at = noon();
+        format!(r#"{{"id":"{id}","at":"{at}","retrieval":{{"query":"{query}","passages":[{{"score":{score}}}],"succeeded":false}}}}"#)
+    };
+    let lines = [
+        record("1", "lone \\ud800 surrogate", "0.5"),
+        record("2", "not a number", "NaN"),
+        record("3", "too large a number", "1e999"),
+        record("4", "mojibake Ã¼ and \u{fffd}", "-0.5"),
+        record("5", "no score", "null"),
+    ];
+    let (good, refused): (Vec<_>, Vec<_>) = count_signals::read(&lines.join("\n")).into_iter().partition(Result::is_ok);
+    assert_eq!(refused.len(), 3, "{refused:?}");
+    assert!(refused.iter().all(|refused| refused.as_ref().is_err_and(|refused| !refused.reason.is_empty())));
+    let rules = Rules::new(&policy());
+    let batch = good.into_iter().map(|signal| rules.observe(signal.unwrap(), &Redactor::new(b"a test"))).collect();
+    let (memory, _, reports) = capture(&[batch]);
+    assert_eq!(reports[0].captured, 2);
+    assert!(cases_of(&memory.borrow(), "unnamed").iter().any(|case| case.query.contains("mojibake Ã¼ and \u{fffd}")));
+}

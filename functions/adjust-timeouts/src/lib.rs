@@ -8,7 +8,8 @@
 use std::collections::BTreeMap;
 
 use flywheel_engine::timeouts::{self, Day, Next, Present, Runs, State, WINDOW_DAYS};
-use flywheel_model::{Body, Event, Fact, Limit, Setting, SettingChange, Signal, TimeoutAnswer, TimeoutChange, WorkflowRun};
+use flywheel_kit::trigger;
+use flywheel_model::{Body, Event, Fact, Limit, Setting, SettingChange, Signal, SignalBatch, TimeoutAnswer, TimeoutChange, WorkflowRun};
 use flywheel_policy::{Policy, TimeoutPolicy};
 use flywheel_ports::{Bus, KeptRuns, NoAnswer, Observations, Settings, TimeoutStore, Unavailable};
 use jiff::Timestamp;
@@ -57,14 +58,11 @@ pub struct Report {
 /// # Errors
 /// Why it is none that comes there, naming what was expected.
 pub fn read(body: &str) -> Result<Asked, String> {
-    let trigger = |body: &str| serde_json::from_str::<serde_json::Value>(body).ok()?.get("trigger")?.as_str().map(str::to_owned);
     if trigger(body).as_deref() == Some("review") {
         return Ok(Asked::Review);
     }
-    match Event::from_envelope(body)?.body {
-        Body::SignalsKept(batch) => Ok(Asked::TakeIn(batch.evidence)),
-        other => Err(format!("{other:?} is no batch of signals; check the rule's event pattern").chars().take(300).collect()),
-    }
+    let (_, batch) = SignalBatch::from_envelope(body)?;
+    Ok(Asked::TakeIn(batch.evidence))
 }
 
 impl<T: TimeoutStore, O: Observations, S: Settings, B: Bus> World<T, O, S, B> {

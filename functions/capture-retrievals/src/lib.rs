@@ -10,7 +10,6 @@ mod publish;
 
 pub use capture::Report;
 pub use publish::{History, publish};
-use serde::Deserialize;
 
 /// The world that cases are captured in.
 #[derive(Debug)]
@@ -25,14 +24,4 @@ pub struct World<O, S, B, F, D> {
     pub freshness: F,
     /// The data sets.
     pub datasets: D,
-}
-
-/// Whether a message asks for data sets to be published: `{"trigger":"publish"}`, which the schedule sends.
-#[must_use]
-pub fn asks_to_publish(message: &str) -> bool {
-    #[derive(Deserialize)]
-    struct Scheduled {
-        trigger: String,
-    }
-    serde_json::from_str(message).is_ok_and(|Scheduled { trigger }| trigger == "publish")
 }

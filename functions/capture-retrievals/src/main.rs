@@ -1,9 +1,9 @@
 //! The function on the queue of batches to capture from.
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
-use capture_retrievals::{World, asks_to_publish};
+use capture_retrievals::World;
 use flywheel_adapters::{CaseTable, EventBridgeBus, PolicySource, S3Datasets, S3Observations, SignalTable, StateTable, load_config};
-use flywheel_kit::{Metrics, Redeliver, Unit, each_message, start_logging, variable};
+use flywheel_kit::{Metrics, Redeliver, Unit, each_message, start_logging, trigger, variable};
 use flywheel_model::SignalBatch;
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
@@ -27,7 +27,7 @@ async fn main() -> Result<(), Error> {
             let (policy, now) = (policies.current().await?, Timestamp::now());
             let body = message.body.unwrap_or_default();
             let mut metrics = Metrics::new("capture-retrievals");
-            if asks_to_publish(&body) {
+            if trigger(&body).as_deref() == Some("publish") {
                 metrics.add("DataSetsPublished", Unit::Count, world.publish(&policy, now).await?);
             } else {
                 // Only events of our own bus come here; what cannot be read goes to the dead letters, where a person sees it.

@@ -3,10 +3,12 @@
 mod batch;
 mod env;
 mod metrics;
+mod trigger;
 
 pub use batch::{Redeliver, each_message, redeliver};
 pub use env::{MissingVariable, variable};
 pub use metrics::{Metrics, Unit};
+pub use trigger::trigger;
 
 /// Turns logs on: JSON lines on standard output, as CloudWatch wants them. `RUST_LOG` names the level; without it, info.
 /// Logs carry ids, never what a document says: a release build has nothing below info in it, where the SDK would tell.

@@ -25,7 +25,7 @@ impl SignalBatch {
     pub fn from_envelope(envelope: &str) -> Result<(Id, Self), String> {
         #[derive(Deserialize)]
         struct Envelope {
-            detail: Told,
+            detail: Option<Told>,
         }
         #[derive(Deserialize)]
         struct Told {
@@ -33,7 +33,11 @@ impl SignalBatch {
             kind: String,
             detail: SignalBatch,
         }
-        let Envelope { detail: told } = serde_json::from_str(envelope).map_err(|error| format!("not the event of a batch: {error}"))?;
+        let read: Envelope = serde_json::from_str(envelope).map_err(|error| {
+            let wrong = if error.is_data() { "not the event of a batch" } else { "not JSON" };
+            format!("{wrong}: {error}")
+        })?;
+        let told = read.detail.ok_or("detail is missing; expected an event from the bus")?;
         if told.kind == Self::KIND {
             Ok((told.id, told.detail))
         } else {
