@@ -19,6 +19,9 @@ const FOLLOWED: f64 = 30.0;
 /// A change must not rest on chance even if it is looked for every few minutes for a month: the lower bound with this
 /// confidence must still reach half of the policy's share.
 const SURE: f64 = 0.999;
+/// The confidence of a prediction's bounds, if the policy's is not higher: what a change is verified by. Of a hundred changes
+/// that help less than one is to be undone, and every change is verified.
+const PREDICTED: f64 = 0.995;
 /// More runs than this share that tell nothing are too many to decide by the others.
 const UNUSABLE: f64 = 0.1;
 /// An SQS queue's visibility timeout should be at least this many times its function's timeout (AWS Lambda developer guide,
@@ -254,7 +257,7 @@ impl Deciding<'_> {
             Ok(None) => {}
         }
         changes.push(self.target_change(Limit::of(new)));
-        let (still_cut, confidence) = (curve.running_after(new), policy.confidence);
+        let (still_cut, confidence) = (curve.running_after(new), policy.confidence.max(PREDICTED));
         let prediction = TimeoutPrediction {
             timeouts_now: curve.running_after(limit).estimate,
             timeouts: [1.0 - complement(still_cut).upper(confidence), still_cut.estimate, 1.0 - complement(still_cut).lower(confidence)],

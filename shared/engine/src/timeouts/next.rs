@@ -23,9 +23,6 @@ const RETRY_COOLDOWNS: i32 = 7;
 /// The timeouts must fall by this share of what was predicted at least. A prediction that was a little too good, since it was
 /// acted upon when it was good enough, is no reason to undo what helps.
 const FALL: f64 = 0.5;
-/// How sure it must be that they did not, whatever confidence the policy acts with: of a hundred changes that help, less than
-/// one is to be undone, and a limit is verified after every change.
-const SURE: f64 = 0.995;
 /// Runs may take this much more than was predicted, as a share of it, before that is a failure of its own.
 const COSTLIER: f64 = 0.25;
 
@@ -287,9 +284,10 @@ fn judge(since: &Under, prediction: &TimeoutPrediction, set: Limit) -> (TimeoutV
         prediction.mean_seconds
     );
     let predicted_fall = prediction.timeouts_now - prediction.timeouts[1];
-    // More than half of the fall is missing, and more are cut than the prediction's own uncertainty allows for.
+    // More than half of the fall is missing, and more are cut than the prediction's own uncertainty allows for: it was made
+    // of few runs, and of those that spoke for acting.
     let at_most = (prediction.timeouts_now - FALL * predicted_fall).max(prediction.timeouts[2]);
-    if share.lower(prediction.confidence.max(SURE)) > at_most {
+    if share.lower(prediction.confidence) > at_most {
         return (TimeoutVerdict::Undone, format!("{told} They fell by less than half of that: the change is taken back."));
     }
     if mean_seconds(since) > prediction.mean_seconds * (1.0 + COSTLIER) {
