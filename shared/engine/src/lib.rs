@@ -9,6 +9,7 @@ pub mod erasure;
 pub mod findings;
 pub mod preflight;
 pub mod refresh;
+pub mod regression;
 pub mod s3_event;
 pub mod signals;
 pub mod sync;

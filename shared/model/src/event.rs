@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::{
     Action, AskedAgain, CaptureHold, Captured, DocumentChange, DocumentOutcome, Finding, FindingHold, Hold, Id, Outcome, PreflightChange,
-    PreflightHold, PreflightReceipt, PreflightRun, Receipt, Refresh, RefreshHold, Refreshed, SignalBatch, TimeoutChange, TimeoutHold,
-    TimeoutOutcome, TimeoutReceipt,
+    PreflightHold, PreflightReceipt, PreflightRun, Receipt, Refresh, RefreshHold, Refreshed, SignalBatch, SuiteDecision, SuiteHold,
+    SuiteReceipt, TestProved, TimeoutChange, TimeoutHold, TimeoutOutcome, TimeoutReceipt,
 };
 
 /// Anything that happened, as it travels over the bus and stays in the ledger.
@@ -76,6 +76,10 @@ impl Event {
             Body::PreflightHeld(_) => "decision.preflight-hold",
             Body::PreflightWritten(_) => "receipt.preflight",
             Body::PreflightMade(_) => "outcome.preflight",
+            Body::TestsDecided(_) => "decision.tests",
+            Body::TestsHeld(_) => "decision.tests-hold",
+            Body::TestsKept(_) => "receipt.tests",
+            Body::TestProved(_) => "outcome.test",
         }
     }
 }
@@ -186,6 +190,18 @@ pub enum Body {
     /// Outcome: the checks were made before a release.
     #[serde(rename = "outcome.preflight")]
     PreflightMade(PreflightRun),
+    /// Decision: these regression tests for an intent.
+    #[serde(rename = "decision.tests")]
+    TestsDecided(SuiteDecision),
+    /// Decision: no regression tests now.
+    #[serde(rename = "decision.tests-hold")]
+    TestsHeld(SuiteHold),
+    /// Receipt: the suite of an intent was written.
+    #[serde(rename = "receipt.tests")]
+    TestsKept(SuiteReceipt),
+    /// Outcome: a test was run against the version that failed.
+    #[serde(rename = "outcome.test")]
+    TestProved(TestProved),
 }
 
 /// Input that was refused.

@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::Id;
+use crate::{Expected, Id};
 
 /// One observed fact about the application in production.
 ///
@@ -230,6 +230,9 @@ pub struct Conversation {
     /// The application's own checks of the result.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<Check>,
+    /// What should have happened, where that is known: of a conversation of an evaluation set, or by whoever looked into it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Expected>,
     /// The error that it ended with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

@@ -10,6 +10,7 @@ use toml::Spanned;
 
 use crate::error::{PolicyErrors, Problem};
 use crate::preflight::Preflight;
+use crate::regression::Tests;
 use crate::signals::{EVALUATIONS, FAILED_LABELS, NO_ANSWER, default_rule};
 use crate::timeouts::TimeoutTable;
 use crate::{
@@ -39,6 +40,8 @@ pub(crate) struct File {
     capture: Capture,
     #[serde(default)]
     preflight: Preflight,
+    #[serde(default)]
+    tests: Tests,
     #[serde(default)]
     topic: Vec<Topic>,
     #[serde(default)]
@@ -251,6 +254,7 @@ pub(crate) fn validate(text: &str, file: File) -> Result<Policy, PolicyErrors> {
     let findings = check.findings(file.findings);
     let capture = check.capture(file.capture);
     let preflight = check.preflight(file.preflight);
+    let tests = check.tests(file.tests);
     let topics = check.topics(file.topic);
     let intents = check.intents(file.intent);
     let alarms = file.alarm.into_iter().filter_map(|alarm| check.alarm(alarm)).collect();
@@ -289,6 +293,7 @@ pub(crate) fn validate(text: &str, file: File) -> Result<Policy, PolicyErrors> {
             findings,
             capture,
             preflight,
+            tests,
             topics,
             intents,
             alarms,

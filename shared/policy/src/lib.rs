@@ -8,6 +8,7 @@ mod capture;
 mod error;
 mod file;
 mod preflight;
+mod regression;
 mod signals;
 mod timeouts;
 
@@ -17,6 +18,7 @@ use sha2::{Digest, Sha256};
 pub use capture::CapturePolicy;
 pub use error::{PolicyErrors, Problem};
 pub use preflight::{PreflightPolicy, WhenUnable};
+pub use regression::{Assistant, TestPolicy, TestTarget};
 pub use signals::{AlarmMapping, Class, EvaluationLimit, FailurePolicy, FindingPolicy, FindingRule, GuardrailId, Measure, SignalPolicy};
 pub use timeouts::{ExplorationPolicy, OtherLimit, TimeoutPolicy};
 
@@ -44,6 +46,8 @@ pub struct Policy {
     pub capture: CapturePolicy,
     /// When releases are checked before they start.
     pub preflight: PreflightPolicy,
+    /// When failed conversations become regression tests.
+    pub tests: TestPolicy,
     /// Topics of retrievals, each name once.
     pub topics: Vec<Class>,
     /// Intents of conversations, each name once.

@@ -220,7 +220,7 @@ impl<'c> Calls<'c> {
 }
 
 /// Whether a tool's answer plainly is an error.
-fn tells_an_error(text: &str) -> bool {
+pub(crate) fn tells_an_error(text: &str) -> bool {
     let text = text.trim_start();
     if text.starts_with('{') {
         // Python prints its dictionaries so.

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use flywheel_model::{Body, Evaluation, Event, Fact, Failure, Feedback, Key, Observation, Passage, Signal, Turn};
+use flywheel_model::{Body, Evaluation, Event, Fact, Failure, Feedback, Key, Observation, Passage, Signal, ToolCall, Turn};
 use flywheel_redaction::{Kind, Redactor};
 use serde_json::{Map, Value};
 
@@ -121,6 +121,10 @@ pub fn redact(signal: &mut Signal, without: &dyn Redact) {
                 redact_id(&mut check.name, without);
                 redact_text(&mut check.detail, without);
             }
+            for call in conversation.expected.iter_mut().flat_map(|expected| expected.calls.iter_mut().flatten()) {
+                redact_call(call, without);
+            }
+            conversation.expected.iter_mut().flat_map(|expected| &mut expected.says).for_each(|said| text(said, without));
             redact_text(&mut conversation.error, without);
             feedback(&mut conversation.feedback, without);
             redact_evaluations(&mut conversation.evaluations, without);
@@ -203,14 +207,16 @@ pub fn redact_evaluations(evaluations: &mut [Evaluation], without: &dyn Redact) 
 /// Redacts what was said and done in a turn.
 pub fn redact_turn(turn: &mut Turn, without: &dyn Redact) {
     redact_text(&mut turn.text, without);
-    for call in &mut turn.tool_calls {
-        call.id.iter_mut().chain([&mut call.name]).for_each(|id| redact_id(id, without));
-        redact_json(&mut call.arguments, without);
-    }
+    turn.tool_calls.iter_mut().for_each(|call| redact_call(call, without));
     for result in &mut turn.tool_results {
         result.call.iter_mut().chain(&mut result.name).for_each(|id| redact_id(id, without));
         redact_text(&mut result.text, without);
     }
+}
+
+fn redact_call(call: &mut ToolCall, without: &dyn Redact) {
+    call.id.iter_mut().chain([&mut call.name]).for_each(|id| redact_id(id, without));
+    redact_json(&mut call.arguments, without);
 }
 
 fn text(text: &mut String, without: &dyn Redact) {

@@ -1,0 +1,5 @@
+//! Regression tests: from conversations that failed to a suite that fails until they are mended.
+
+mod check;
+
+pub use check::{Run, shortfalls};

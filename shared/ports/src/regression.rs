@@ -1,0 +1,77 @@
+//! What regression tests need.
+
+use flywheel_model::{Id, Key, Suite, Turn};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::Unavailable;
+
+/// Which conversations of an intent there were, so that those of a window are found without reading all evidence.
+pub trait ConversationIndex {
+    /// Notes conversations. Noting one again changes nothing.
+    async fn note(&self, conversations: &[Noted]) -> Result<(), Unavailable>;
+
+    /// The latest conversations of an intent since a time that failed (or did not), newest first, at most so many.
+    async fn noted(&self, intent: &Key, failed: bool, since: Timestamp, at_most: usize) -> Result<Vec<Noted>, Unavailable>;
+}
+
+/// A conversation, as the index has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Noted {
+    /// Its signal's identity: by it its observation is found.
+    pub signal: Id,
+    /// What the user wanted.
+    pub intent: Key,
+    /// When.
+    pub at: Timestamp,
+    /// Whether something speaks for a failure; otherwise something tells that it was resolved.
+    pub failed: bool,
+}
+
+/// Where the suites are kept.
+pub trait Suites {
+    /// The suite of an intent and the tag of that state of it; nothing if there is none.
+    async fn suite(&self, intent: &Key) -> Result<Option<(Suite, String)>, Unavailable>;
+
+    /// Puts a suite in the place of the one with this tag, or of none. Nothing if somebody else was faster.
+    async fn put_suite(&self, suite: &Suite, tag: Option<&str>) -> Result<Option<WrittenSuite>, Unavailable>;
+
+    /// The intents that have a suite.
+    async fn intents(&self) -> Result<Vec<Key>, Unavailable>;
+}
+
+/// A suite that was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenSuite {
+    /// The bucket's object.
+    pub object: String,
+    /// The hash of its bytes.
+    pub sha256: String,
+}
+
+/// An assistant that tests are run against.
+pub trait AssistantUnderTest {
+    /// Its next turn, after these: what it says, the tools that it calls, or both. The caller answers the calls. `run` tells
+    /// one run of a test from all others, for assistants that keep a session.
+    async fn reply(&self, run: &str, turns: &[Turn]) -> Result<Reply, NoReply>;
+}
+
+/// A turn of an assistant.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reply {
+    /// What it said and called.
+    pub turn: Turn,
+    /// Tokens written, as far as it tells.
+    pub tokens: Option<u64>,
+}
+
+/// Why an assistant gave no turn.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NoReply {
+    /// It does not answer now: nothing is known of the test.
+    #[error("{0}")]
+    Unavailable(Unavailable),
+    /// It answered with something that is no turn, or with an error of its own: the test has failed.
+    #[error("{0}")]
+    Broken(String),
+}
