@@ -65,6 +65,11 @@ impl Table {
         query.expression_attribute_values(":pk", string(pk)).consistent_read(true)
     }
 
+    /// The first rows that a query finds, as many as its limit says and fit into an answer.
+    pub(crate) async fn first_page(&self, query: QueryFluentBuilder, what: &'static str) -> Result<Vec<Item>, Unavailable> {
+        Ok(query.send().await.map_err(unavailable(what))?.items.unwrap_or_default())
+    }
+
     async fn collect(&self, query: QueryFluentBuilder, what: &'static str) -> Result<Vec<Item>, Unavailable> {
         query.into_paginator().items().send().collect::<Result<Vec<Item>, _>>().await.map_err(unavailable(what))
     }
@@ -100,18 +105,23 @@ impl Table {
 
     /// Deletes rows by their keys.
     pub(crate) async fn delete(&self, keys: &[Item], what: &'static str) -> Result<(), Unavailable> {
-        for some in keys.chunks(WRITTEN_TOGETHER) {
-            let delete = |key: &Item| {
-                let request = DeleteRequest::builder().set_key(Some(key.clone())).build();
-                request.map(|request| WriteRequest::builder().delete_request(request).build())
-            };
-            let left = some.iter().map(delete).collect::<Result<Vec<_>, _>>();
-            let mut left = left.map_err(|error| Unavailable { what, why: error.to_string() })?;
+        let delete = |key: &Item| {
+            let request = DeleteRequest::builder().set_key(Some(key.clone())).build();
+            request.map(|request| WriteRequest::builder().delete_request(request).build())
+        };
+        let writes = keys.iter().map(delete).collect::<Result<Vec<_>, _>>();
+        self.write(writes.map_err(|error| Unavailable { what, why: error.to_string() })?, what).await
+    }
+
+    /// Makes writes, no key twice, in as many requests as it takes.
+    pub(crate) async fn write(&self, writes: Vec<WriteRequest>, what: &'static str) -> Result<(), Unavailable> {
+        for some in writes.chunks(WRITTEN_TOGETHER) {
+            let mut left = some.to_vec();
             // What is left over when DynamoDB has little time is asked for again.
             let mut tries = 0;
             while !left.is_empty() {
                 if tries == TRIES {
-                    return Err(Unavailable { what, why: format!("{} rows were not deleted in {TRIES} tries", left.len()) });
+                    return Err(Unavailable { what, why: format!("{} rows were not written in {TRIES} tries", left.len()) });
                 }
                 let answer = self.client.batch_write_item().request_items(&self.name, left).send().await.map_err(unavailable(what))?;
                 left = answer.unprocessed_items.unwrap_or_default().remove(&self.name).unwrap_or_default();

@@ -13,7 +13,8 @@ pub struct TestPolicy {
     pub at_most: u32,
     /// Tests that one finding, or one request, may add. 1 to 50, default 5.
     pub new_at_most: u32,
-    /// Days that a conversation may become a test, and that successful ones are compared with. 1 to 90, default 14.
+    /// Days that a conversation may become a test, and that successful ones are compared with. 1 to 30, as long as observations
+    /// are kept; default 14.
     pub keep_days: u32,
     /// A person decides of each new test whether it counts. Default false.
     pub review: bool,
@@ -131,7 +132,7 @@ impl Check<'_> {
         TestPolicy {
             at_most: self.number("tests.at_most", table.at_most, 40, 1..=500),
             new_at_most: self.number("tests.new_at_most", table.new_at_most, 5, 1..=50),
-            keep_days: self.number("tests.keep_days", table.keep_days, 14, 1..=90),
+            keep_days: self.number("tests.keep_days", table.keep_days, 14, 1..=30),
             review: table.review,
             changing: self.words("tests.changing", table.changing),
             retire_days: self.number("tests.retire_days", table.retire_days, 90, 7..=3_650),

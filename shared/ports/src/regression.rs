@@ -2,7 +2,6 @@
 
 use flywheel_model::{Id, Key, Suite, Turn};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use crate::Unavailable;
 
@@ -13,10 +12,19 @@ pub trait ConversationIndex {
 
     /// The latest conversations of an intent since a time that failed (or did not), newest first, at most so many.
     async fn noted(&self, intent: &Key, failed: bool, since: Timestamp, at_most: usize) -> Result<Vec<Noted>, Unavailable>;
+
+    /// Remembers an open finding.
+    async fn keep_finding(&self, open: &OpenFinding) -> Result<(), Unavailable>;
+
+    /// Forgets a finding that is closed.
+    async fn drop_finding(&self, finding: &Id) -> Result<(), Unavailable>;
+
+    /// The findings that are open.
+    async fn open_findings(&self) -> Result<Vec<OpenFinding>, Unavailable>;
 }
 
 /// A conversation, as the index has it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Noted {
     /// Its signal's identity: by it its observation is found.
     pub signal: Id,
@@ -26,6 +34,19 @@ pub struct Noted {
     pub at: Timestamp,
     /// Whether something speaks for a failure; otherwise something tells that it was resolved.
     pub failed: bool,
+    /// The object of the evidence that holds its observation.
+    pub evidence: String,
+}
+
+/// A finding that tests are made for as long as it is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenFinding {
+    /// Which.
+    pub finding: Id,
+    /// About what.
+    pub intent: Key,
+    /// Since when the conversations fail.
+    pub since: Timestamp,
 }
 
 /// Where the suites are kept.
@@ -34,7 +55,10 @@ pub trait Suites {
     async fn suite(&self, intent: &Key) -> Result<Option<(Suite, String)>, Unavailable>;
 
     /// Puts a suite in the place of the one with this tag, or of none. Nothing if somebody else was faster.
-    async fn put_suite(&self, suite: &Suite, tag: Option<&str>) -> Result<Option<WrittenSuite>, Unavailable>;
+    async fn put_suite(&self, suite: &Suite, tag: Option<&str>, at: Timestamp) -> Result<Option<WrittenSuite>, Unavailable>;
+
+    /// Forgets all versions of a suite but the latest: what was erased must not stand in them.
+    async fn forget_earlier(&self, intent: &Key) -> Result<(), Unavailable>;
 
     /// The intents that have a suite.
     async fn intents(&self) -> Result<Vec<Key>, Unavailable>;
