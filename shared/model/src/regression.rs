@@ -286,9 +286,6 @@ impl AnswerOrigin {
 pub struct Rubric {
     /// Questions to be answered with yes.
     pub questions: Vec<String>,
-    /// The model that proposed them; none if they were made of the evidence by rule.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub proposed_by: Option<String>,
 }
 
 /// Whether a test does what it is for.
@@ -402,8 +399,6 @@ pub enum SuiteChangeKind {
     Flickers,
     /// It is no longer run.
     Retired,
-    /// It has passed for long while its intent is healthy: retiring it is proposed.
-    RetirementProposed,
 }
 
 /// A complete action: a suite gets these tests.

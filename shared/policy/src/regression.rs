@@ -20,17 +20,12 @@ pub struct TestPolicy {
     pub review: bool,
     /// Tools that change something, in lower case. Empty: those whose names say so (`cancel_order`, `updateAddress`).
     pub changing: Vec<String>,
-    /// A test that has passed for this many days while its intent had no finding is proposed for retirement. 7 to 3,650,
-    /// default 90.
-    pub retire_days: u32,
     /// Runs of a new test against the version that failed, if a target is named. 1 to 50, default 5.
     pub proof_runs: u32,
     /// The share of its runs that an active test must pass, 0.5 to 1, default 0.9 …
     pub pass_rate: f64,
     /// … and how sure that must be, either way. 0.8 to 0.999, default 0.95. Both decide how many runs a gate needs.
     pub confidence: f64,
-    /// The Bedrock model that may propose titles and questions for a judge; none: rules alone write them.
-    pub model: Option<String>,
     /// The assistants that tests are run against. The first that serves an intent proves its new tests.
     pub targets: Vec<TestTarget>,
 }
@@ -76,13 +71,6 @@ pub enum Assistant {
         /// tools as in Converse's `toolConfig`.
         instructions: String,
     },
-    /// A Bedrock agent.
-    Agent {
-        /// The agent's id.
-        agent: String,
-        /// Its alias.
-        alias: String,
-    },
 }
 
 /// The table `[tests]` as written.
@@ -94,15 +82,13 @@ pub(crate) struct Tests {
     keep_days: Option<Spanned<u32>>,
     review: bool,
     changing: Vec<Spanned<String>>,
-    retire_days: Option<Spanned<u32>>,
     proof_runs: Option<Spanned<u32>>,
     pass_rate: Option<Spanned<f64>>,
     confidence: Option<Spanned<f64>>,
-    model: Option<Spanned<String>>,
     target: Vec<Spanned<TargetTable>>,
 }
 
-/// Exactly one of `url`, `model` with `instructions`, and `agent` with `alias`.
+/// Either `url`, or `model` with `instructions`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TargetTable {
@@ -113,8 +99,6 @@ struct TargetTable {
     secret: Option<Spanned<String>>,
     model: Option<Spanned<String>>,
     instructions: Option<Spanned<String>>,
-    agent: Option<Spanned<String>>,
-    alias: Option<Spanned<String>>,
 }
 
 impl Check<'_> {
@@ -135,20 +119,18 @@ impl Check<'_> {
             keep_days: self.number("tests.keep_days", table.keep_days, 14, 1..=30),
             review: table.review,
             changing: self.words("tests.changing", table.changing),
-            retire_days: self.number("tests.retire_days", table.retire_days, 90, 7..=3_650),
             proof_runs: self.number("tests.proof_runs", table.proof_runs, 5, 1..=50),
             pass_rate: self.number("tests.pass_rate", table.pass_rate, 0.9, 0.5..=1.0),
             confidence: self.number("tests.confidence", table.confidence, 0.95, 0.8..=0.999),
-            model: table.model.map(|model| self.named("tests.model", model)),
             targets,
         }
     }
 
     fn test_target(&mut self, target: Spanned<TargetTable>) -> Option<TestTarget> {
         let span = target.span();
-        let TargetTable { name, intents, url, secret, model, instructions, agent, alias } = target.into_inner();
-        let assistant = match (url, model, instructions, agent, alias) {
-            (Some(url), None, None, None, None) => {
+        let TargetTable { name, intents, url, secret, model, instructions } = target.into_inner();
+        let assistant = match (url, model, instructions) {
+            (Some(url), None, None) => {
                 let address = url.get_ref();
                 let host = address.strip_prefix("https://").or_else(|| address.strip_prefix("http://"));
                 if host.is_none_or(|host| host.is_empty() || host.starts_with('/') || host.contains(['@', ' ', '\n'])) {
@@ -157,15 +139,12 @@ impl Check<'_> {
                 }
                 Assistant::Endpoint { url: url.into_inner(), secret: secret.map(|secret| self.named("tests.target.secret", secret)) }
             }
-            (None, Some(model), Some(instructions), None, None) if secret.is_none() => Assistant::Model {
+            (None, Some(model), Some(instructions)) if secret.is_none() => Assistant::Model {
                 model: self.named("tests.target.model", model),
                 instructions: self.named("tests.target.instructions", instructions),
             },
-            (None, None, None, Some(agent), Some(alias)) if secret.is_none() => {
-                Assistant::Agent { agent: self.named("tests.target.agent", agent), alias: self.named("tests.target.alias", alias) }
-            }
             _ => {
-                let fix = "give one of: url (with or without secret); model and instructions; agent and alias";
+                let fix = "give one of: url (with or without secret); model and instructions";
                 self.problem(span, "tests.target", "it names no assistant, or more than one".to_owned(), fix);
                 return None;
             }
@@ -203,7 +182,7 @@ mod tests {
     fn the_first_target_that_serves_an_intent_is_its_own() {
         let text = format!(
             "{POLICY}[[tests.target]]\nname = \"orders\"\nintents = [\"order-tracking\"]\nurl = \"http://127.0.0.1:1/turn\"\n\
-             [[tests.target]]\nname = \"all\"\nagent = \"AGENT12345\"\nalias = \"ALIAS12345\"\n"
+             [[tests.target]]\nname = \"all\"\nmodel = \"amazon.nova-lite-v1:0\"\ninstructions = \"tests/targets/all.json\"\n"
         );
         let tests = Policy::parse(&text).expect("valid").tests;
         let named = |intent: &str, name| tests.target(&intent.try_into().expect("a key"), name).map(|target| target.name.as_str());
@@ -220,8 +199,8 @@ mod tests {
             ("[[tests.target]]\nname = \"a\"\n", "line 6: tests.target: it names no assistant, or more than one"),
             ("[[tests.target]]\nname = \"a\"\nurl = \"ftp://x\"\n", "line 8: tests.target.url: \"ftp://x\" is no address"),
             ("[[tests.target]]\nname = \"a\"\nurl = \"https://me:pw@x\"\n", "line 8: tests.target.url: "),
-            ("[[tests.target]]\nname = \"a\"\nagent = \"*\"\nalias = \"b\"\n", "line 8: tests.target.agent: \"*\" is not a name"),
-            ("model = \"\"\n", "line 6: tests.model: \"\" is not a name"),
+            ("[[tests.target]]\nname = \"a\"\nmodel = \"*\"\ninstructions = \"b\"\n", "line 8: tests.target.model: \"*\" is not a name"),
+            ("pass_rate = 0.1\n", "line 6: tests.pass_rate: 0.1 is out of range"),
         ] {
             let found = Policy::parse(&format!("{POLICY}{table}")).expect_err("not valid").0[0].to_string();
             assert!(found.starts_with(told), "{found} does not start with {told}");

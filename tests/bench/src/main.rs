@@ -13,7 +13,10 @@ mod intake;
 mod job_per_object;
 mod kb_sync;
 mod preflight;
+#[path = "../../support/recorded.rs"]
+mod recorded;
 mod redaction;
+mod regression;
 mod repeat;
 mod report;
 mod runtime_api;
@@ -89,6 +92,14 @@ enum What {
         #[arg(long, default_value = "target/bench/preflight.json")]
         out: PathBuf,
     },
+    /// What becomes of failed conversations: tests, and what they are worth
+    Tests {
+        #[command(flatten)]
+        settings: regression::Settings,
+        /// Where the figures go
+        #[arg(long, default_value = "target/bench/tests.json")]
+        out: PathBuf,
+    },
     /// What of retrievals and answers is worth keeping as a case
     Capture {
         #[command(flatten)]
@@ -108,6 +119,7 @@ fn main() -> anyhow::Result<()> {
         What::Timeouts { settings, out } => timeouts::run(&settings, &out),
         What::Redaction { settings, out } => redaction::run(&settings, &out),
         What::Preflight { settings, out } => preflight::run(&settings, &out),
+        What::Tests { settings, out } => regression::run(&settings, &out),
         What::Capture { settings, out } => capture::run(&settings, &out),
     }
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use flywheel_model::{Expectations, ExpectedCall, Role, ToolCall, Turn};
 use serde_json::Value;
 
+use super::steps::{calls, replies};
+
 /// What came of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Run<'r> {
@@ -27,7 +29,7 @@ impl<'r> Run<'r> {
 /// What a run falls short of, a sentence each; empty if it passes. The same run gives the same sentences in the same order.
 #[must_use]
 pub fn shortfalls(expects: &Expectations, run: &Run<'_>) -> Vec<String> {
-    let calls: Vec<Called<'_>> = calls(run.turns);
+    let calls = calls(run.turns);
     let mut found = Vec::new();
     let all: Vec<&ToolCall> = calls.iter().map(|called| called.call).collect();
     let made = matched(&expects.calls, &all);
@@ -43,12 +45,11 @@ pub fn shortfalls(expects: &Expectations, run: &Run<'_>) -> Vec<String> {
     }
     for (place, called) in calls.iter().enumerate() {
         let changes = expects.nothing_else_by.iter().any(|tool| *tool == called.call.name);
-        if changes && called.succeeded && !made.contains(&Some(place)) {
+        if changes && !called.failed() && !made.contains(&Some(place)) {
             found.push(format!("{} was called beyond what is expected", called.call.name));
         }
     }
-    let said: Vec<String> =
-        run.turns.iter().filter(|turn| turn.role == Role::Assistant).filter_map(|turn| turn.text.as_deref()).map(plain).collect();
+    let said: Vec<String> = replies(run.turns).map(|(_, reply)| plain(reply)).collect();
     let is_said = |text: &String| said.iter().any(|reply| says(reply, &plain(text)));
     for alternatives in expects.says.iter().filter(|alternatives| !alternatives.iter().any(is_said)) {
         found.push(format!("it did not say {}", alternatives.iter().map(|text| format!("{text:?}")).collect::<Vec<_>>().join(" or ")));
@@ -76,34 +77,6 @@ fn over_budget(expects: &Expectations, run: &Run<'_>) -> Vec<String> {
     over
 }
 
-/// A call, and whether its tool did what it was asked.
-struct Called<'r> {
-    call: &'r ToolCall,
-    succeeded: bool,
-}
-
-/// The assistant's calls in order. A result is that of the call that it names, else of the first one without a result, of
-/// its tool if it names one. A call without a result counts as having succeeded: it may have.
-fn calls(turns: &[Turn]) -> Vec<Called<'_>> {
-    let mut calls: Vec<(Called<'_>, bool)> = Vec::new();
-    for turn in turns {
-        for result in &turn.tool_results {
-            let names = |call: &ToolCall| match (&result.call, &call.id) {
-                (Some(id), Some(of)) => id == of,
-                _ => result.name.as_ref().is_none_or(|name| *name == call.name),
-            };
-            if let Some((called, answered)) = calls.iter_mut().find(|(called, answered)| !answered && names(called.call)) {
-                *answered = true;
-                called.succeeded = !(result.error || crate::signals::tells_an_error(result.text.as_deref().unwrap_or_default()));
-            }
-        }
-        if turn.role == Role::Assistant {
-            calls.extend(turn.tool_calls.iter().map(|call| (Called { call, succeeded: true }, false)));
-        }
-    }
-    calls.into_iter().map(|(called, _)| called).collect()
-}
-
 /// For each expected call the place of one that fits it, each call for one expected at most, so that as many as possible
 /// have one (augmenting paths, after Kuhn).
 fn matched(expected: &[ExpectedCall], calls: &[&ToolCall]) -> Vec<Option<usize>> {
@@ -128,7 +101,7 @@ fn matched(expected: &[ExpectedCall], calls: &[&ToolCall]) -> Vec<Option<usize>>
 }
 
 /// Whether a call is what is expected: this tool, and all arguments that matter.
-fn fits(expected: &ExpectedCall, call: &ToolCall) -> bool {
+pub(super) fn fits(expected: &ExpectedCall, call: &ToolCall) -> bool {
     expected.tool == call.name && expected.arguments.iter().all(|(name, value)| call.arguments.get(name).is_some_and(|is| same(value, is)))
 }
 

@@ -326,7 +326,7 @@ pub fn calls_a_person(tool: &str) -> bool {
 }
 
 /// The words of a name in `snake_case`, `kebab-case` or `camelCase`, in lower case; of the first 100 characters.
-fn words(name: &str) -> impl Iterator<Item = String> {
+pub(crate) fn words(name: &str) -> impl Iterator<Item = String> {
     let mut spaced = String::new();
     let mut before = ' ';
     for c in name.chars().take(100) {

@@ -18,8 +18,8 @@ use jiff::{SignedDuration, Timestamp};
 
 pub use classify::Classifier;
 pub use guard::{Together, together};
-pub(crate) use judge::tells_an_error;
 pub use judge::{Judge, calls_a_person, resolution};
+pub(crate) use judge::{tells_an_error, words};
 pub use redact::{
     Redact, Texts, redact, redact_evaluations, redact_failures, redact_id, redact_input, redact_json, redact_key, redact_observation,
     redact_passage, redact_refusal, redact_text, redact_turn,

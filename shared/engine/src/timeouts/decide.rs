@@ -17,11 +17,9 @@ use super::state::State;
 /// Runs that must be known to have gone on after the limit before anything is said of what comes there.
 const FOLLOWED: f64 = 30.0;
 /// A change must not rest on chance even if it is looked for every few minutes for a month: the lower bound with this
-/// confidence must still reach half of the policy's share.
+/// confidence must still reach half of the policy's share. And it must not be undone by chance, since every change is
+/// verified: a prediction's bounds have this confidence as well, if the policy's is not higher.
 const SURE: f64 = 0.999;
-/// The confidence of a prediction's bounds, if the policy's is not higher: what a change is verified by. Of a hundred changes
-/// that help less than one is to be undone, and every change is verified.
-const PREDICTED: f64 = 0.995;
 /// More runs than this share that tell nothing are too many to decide by the others.
 const UNUSABLE: f64 = 0.1;
 /// An SQS queue's visibility timeout should be at least this many times its function's timeout (AWS Lambda developer guide,
@@ -233,15 +231,23 @@ impl Deciding<'_> {
         };
         let rescued = rescues(new);
         let added = curve.seconds_between(limit, new);
-        let (saves, costs) = (policy.lost_run_costs * rescued.lower(policy.confidence), policy.second_costs * added);
+        let saves = |seconds: f64| policy.lost_run_costs * rescues(seconds).lower(policy.confidence);
+        let costs = |seconds: f64| policy.second_costs * curve.seconds_between(limit, seconds);
         let told = format!(
             "{told}{limited} At {new} s {} of all runs are rescued ({}), for {added:.2} s more of waiting a run in the mean: that costs \
-             {costs:.6} a run and saves {saves:.6} at least.",
+             {:.6} a run and saves {:.6} at least.",
             percent(rescued.estimate),
-            self.bounds(rescued)
+            self.bounds(rescued),
+            costs(new),
+            saves(new)
         );
-        if costs >= saves {
+        if costs(new) >= saves(new) {
             return self.hold(TimeoutHoldReason::Costs, told);
+        }
+        // The first part of a way that is not worth it as a whole leads nowhere.
+        if costs(wanted) >= saves(wanted) {
+            let whole = format!(" The whole way to {wanted} s costs {:.6} a run and saves {:.6}.", costs(wanted), saves(wanted));
+            return self.hold(TimeoutHoldReason::Costs, told + &whole);
         }
         let mut changes = Vec::new();
         let mut with = String::new();
@@ -257,7 +263,7 @@ impl Deciding<'_> {
             Ok(None) => {}
         }
         changes.push(self.target_change(Limit::of(new)));
-        let (still_cut, confidence) = (curve.running_after(new), policy.confidence.max(PREDICTED));
+        let (still_cut, confidence) = (curve.running_after(new), policy.confidence.max(SURE));
         let prediction = TimeoutPrediction {
             timeouts_now: curve.running_after(limit).estimate,
             timeouts: [1.0 - complement(still_cut).upper(confidence), still_cut.estimate, 1.0 - complement(still_cut).lower(confidence)],

@@ -1,0 +1,212 @@
+//! From one failed conversation to a test.
+
+use std::collections::BTreeMap;
+
+use flywheel_model::{
+    AnswerOrigin, Clue, ClueKind, Conversation, Expectations, ExpectedCall, Failure, FailureReason, Fixture, Id, Key, Located, Observation,
+    Proof, RegressionTest, Role, Rubric, TestBudget, TestSource, TestState, ToolCall, ToolResult, Turn,
+};
+use serde_json::Value;
+
+use super::check::{Run, shortfalls};
+use super::locate::{Finding, quoted};
+use super::steps::{calls, requests};
+use super::usual::Usual;
+
+/// Budgets are this many times what all but one in twenty resolved conversations need.
+const BUDGET: usize = 2;
+
+/// Clues that a test tells.
+const CLUES: usize = 3;
+
+/// Fixtures of a test: a conversation of thousands of calls makes no readable one.
+const FIXTURES: usize = 60;
+
+/// Turns of the user that a test has at most. More are no test that anybody reads.
+pub(super) const REQUESTS: usize = 60;
+
+/// A failed conversation, with what speaks for where it went wrong.
+#[derive(Debug)]
+pub(super) struct Failed<'o> {
+    pub(super) observation: &'o Observation,
+    pub(super) conversation: &'o Conversation,
+    /// The strongest first.
+    pub(super) findings: Vec<Finding>,
+}
+
+impl Failed<'_> {
+    /// What tells how it failed from how others did: the strongest evidence, or else the reasons alone.
+    pub(super) fn signature(&self) -> String {
+        match self.findings.first() {
+            Some(finding) => format!("{}|{}|{}", finding.kind, finding.tool.as_deref().unwrap_or_default(), finding.class),
+            None => format!("reasons|{}", self.reasons().join(" ")),
+        }
+    }
+
+    /// The kinds of evidence for a failure, each once.
+    pub(super) fn reasons(&self) -> Vec<&'static str> {
+        let mut reasons: Vec<&str> = self.observation.failures.iter().map(|failure| failure.reason.as_str()).collect();
+        reasons.sort_unstable();
+        reasons.dedup();
+        reasons
+    }
+
+    /// As a source of a test.
+    pub(super) fn source(&self) -> TestSource {
+        TestSource {
+            signal: self.observation.signal.identity(),
+            conversation: self.conversation.conversation.clone(),
+            user: self.conversation.user.clone(),
+            at: self.observation.signal.at,
+        }
+    }
+}
+
+/// A test made from a conversation, with its proof; its state and its other sources are for the suite to say. Nothing if
+/// neither anything that can be checked nor a judge's question can be made of it.
+pub(super) fn write(failed: &Failed<'_>, test: &Id, intent: &Key, usual: &Usual<'_>) -> Option<RegressionTest> {
+    let turns = &failed.conversation.turns;
+    let proved = failed.findings.iter().find_map(|finding| {
+        let (from, expects) = &finding.expects;
+        Some((finding, *from, expects.clone(), prove(expects, failed.conversation, *from, usual)?))
+    });
+    let (finding, from, mut expects, proof) = match proved {
+        Some((finding, from, expects, proof)) => (Some(finding), from, expects, proof),
+        None => (failed.findings.first(), AnswerOrigin::Nothing, Expectations::default(), Proof::default()),
+    };
+    // What needs more of the conversation than the failing step is played to its end.
+    let needs_all =
+        finding.is_none_or(|finding| !expects.calls.is_empty() || !expects.says.is_empty() || finding.kind == ClueKind::MissingCall);
+    let until = if needs_all { turns.len() } else { finding.map_or(turns.len(), |finding| finding.turn) };
+    let says: Vec<String> = requests(turns).filter(|(turn, _)| *turn < until).map(|(_, said)| said.to_owned()).collect();
+    if says.is_empty() || says.len() > REQUESTS {
+        return None;
+    }
+    expects.budget = usual.turns().map(|turns| TestBudget { turns: u32::try_from((BUDGET * turns).max(4)).ok(), ..TestBudget::default() });
+    let rubric = (from == AnswerOrigin::Nothing).then(|| rubric(&failed.observation.failures));
+    Some(RegressionTest {
+        test: test.clone(),
+        intent: intent.clone(),
+        title: title(intent, finding, from, &failed.reasons()),
+        state: TestState::Proposed,
+        shares: Vec::new(),
+        located: finding.map(|finding| located(finding, &failed.findings)),
+        fixtures: fixtures(failed.conversation, until, &expects, usual),
+        says,
+        expects,
+        answer_from: from,
+        rubric,
+        proof,
+        sources: vec![failed.source()],
+        conversations: 1,
+    })
+}
+
+/// Whether expectations fail on what was recorded and can be met. Nothing if not.
+fn prove(expects: &Expectations, conversation: &Conversation, from: AnswerOrigin, usual: &Usual<'_>) -> Option<Proof> {
+    if expects.is_empty() {
+        return None;
+    }
+    let fails_recorded = shortfalls(expects, &Run::of(&conversation.turns));
+    let passes_good = match from {
+        AnswerOrigin::Label | AnswerOrigin::Person => Some(shortfalls(expects, &Run::of(&as_expected(expects))).is_empty()),
+        // Others do not have this conversation's arguments: what must not be is asked of them, and of what must be the tools.
+        AnswerOrigin::Agreement | AnswerOrigin::Evidence | AnswerOrigin::Nothing => {
+            usual.is_known().then(|| usual.fulfil(|resolved| shortfalls(expects, &Run::of(&resolved.turns)).is_empty()))
+        }
+    };
+    (!fails_recorded.is_empty() && passes_good != Some(false)).then_some(Proof { fails_recorded, passes_good, runs: None })
+}
+
+/// A run that does exactly what is expected.
+fn as_expected(expects: &Expectations) -> Vec<Turn> {
+    let call = |(place, expected): (usize, &ExpectedCall)| ToolCall {
+        id: Some(place.to_string()),
+        name: expected.tool.clone(),
+        arguments: Value::Object(expected.arguments.iter().map(|(name, value)| (name.clone(), value.clone())).collect()),
+    };
+    let said: Vec<&str> = expects.says.iter().filter_map(|alternatives| alternatives.first().map(String::as_str)).collect();
+    vec![Turn {
+        role: Role::Assistant,
+        text: Some(said.join(". ")),
+        tool_calls: expects.calls.iter().enumerate().map(call).collect(),
+        tool_results: Vec::new(),
+        at: None,
+    }]
+}
+
+/// What tools answered up to a turn, and for expected calls what they answered in resolved conversations.
+fn fixtures(conversation: &Conversation, until: usize, expects: &Expectations, usual: &Usual<'_>) -> Vec<Fixture> {
+    let fixture = |call: &ToolCall, result: &ToolResult| Fixture {
+        tool: call.name.clone(),
+        arguments: call.arguments.clone(),
+        result: result.text.clone(),
+        error: result.error,
+    };
+    let mut fixtures: Vec<Fixture> = calls(&conversation.turns)
+        .into_iter()
+        .filter(|called| called.turn <= until)
+        .filter_map(|called| Some(fixture(called.call, called.result?)))
+        .take(FIXTURES)
+        .collect();
+    for expected in &expects.calls {
+        if fixtures.len() == FIXTURES || fixtures.iter().any(|fixture| fixture.tool == expected.tool && !fixture.error) {
+            continue;
+        }
+        let resolved = usual.conversations.iter().flat_map(|resolved| calls(&resolved.turns));
+        let answered = resolved
+            .filter(|called| called.call.name == expected.tool && !called.failed())
+            .find_map(|called| Some((called.call, called.result?)));
+        fixtures.extend(answered.map(|(call, result)| fixture(call, result)));
+    }
+    fixtures
+}
+
+/// A step with what speaks for it.
+pub(super) fn located(finding: &Finding, all: &[Finding]) -> Located {
+    let there = all.iter().filter(|other| other.turn == finding.turn && other.detail != finding.detail);
+    let by = std::iter::once(finding).chain(there).take(CLUES).map(|finding| Clue { kind: finding.kind, detail: finding.detail.clone() });
+    Located { turn: finding.turn, tool: finding.tool.clone(), by: by.collect() }
+}
+
+fn title(intent: &Key, finding: Option<&Finding>, from: AnswerOrigin, reasons: &[&str]) -> String {
+    let Some(finding) = finding else { return format!("{intent}: the user is helped ({})", reasons.join(", ")) };
+    let tool = finding.tool.as_deref().unwrap_or("a tool");
+    let guards = match (finding.kind, from) {
+        (ClueKind::NotAsExpected, AnswerOrigin::Person) => format!("what a person did by {tool} is done without a handover"),
+        (ClueKind::NotAsExpected, _) if finding.class == "expected not at all" => {
+            format!("{tool} is not called where nothing of it is expected")
+        }
+        (ClueKind::NotAsExpected, _) if finding.tool.is_some() => format!("{tool} is called as expected"),
+        (ClueKind::NotAsExpected, _) => "the user is told what they have to know".to_owned(),
+        (ClueKind::ToolError, _) => format!("{tool} is not called as it failed ({})", finding.class),
+        (ClueKind::ClaimWithoutCall, _) => format!("nothing is said to be done without {tool}"),
+        (ClueKind::Contradiction, _) => "no number is made up".to_owned(),
+        (ClueKind::OddArguments, _) => format!("{tool} is not called {}", finding.class),
+        (ClueKind::MissingCall, _) => format!("{tool} is called"),
+        (ClueKind::OddCall, _) => format!("{tool} is not called"),
+        (ClueKind::BeforeComplaint, _) => "the user is helped without a handover or a complaint".to_owned(),
+        (ClueKind::NoAnswer, _) => format!("it does not say \"{}\"", finding.class),
+    };
+    format!("{intent}: {guards}")
+}
+
+/// Questions for a judge by what speaks for the failure. What a user wrote is quoted as that.
+fn rubric(failures: &[Failure]) -> Rubric {
+    let question = |failure: &Failure| match failure.reason {
+        FailureReason::Escalation => "Is the user helped without being handed over to a person?".to_owned(),
+        FailureReason::NegativeFeedback => {
+            format!("Does the assistant do better than what a user said this of: {:?}?", quoted(&failure.detail))
+        }
+        FailureReason::NoAnswer | FailureReason::NoResults => "Is the question answered?".to_owned(),
+        FailureReason::ToolError => {
+            "Does the assistant find another way when the tool fails, or say plainly that it could not do it?".to_owned()
+        }
+        FailureReason::FailedCheck | FailureReason::LowEvaluation => format!("Does this hold: {:?}?", quoted(&failure.detail)),
+        FailureReason::Outcome | FailureReason::Error | FailureReason::TimedOut => "Does the user get what they asked for?".to_owned(),
+    };
+    let by_reason: BTreeMap<FailureReason, String> = failures.iter().map(|failure| (failure.reason, question(failure))).collect();
+    let mut questions: Vec<String> = by_reason.into_values().collect();
+    questions.dedup();
+    Rubric { questions }
+}
