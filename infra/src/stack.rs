@@ -6,8 +6,8 @@ use serde_json::json;
 use crate::Options;
 use crate::cfn::{Exp, Parameter, Template, reference};
 use crate::constructs::{
-    Alarms, Batches, Bucket, Bus, Documents, Function, Grant, ItemAction, KnowledgeBases, PolicyStore, Queue, Rule, Settings, Surroundings,
-    Table,
+    Alarms, Assistants, Batches, Bucket, Bus, Documents, Function, Grant, ItemAction, KnowledgeBases, PolicyStore, Queue, Rule, Settings,
+    Surroundings, Table,
 };
 use crate::constructs::{TableSpec, table};
 
@@ -40,8 +40,15 @@ const ADJUST: FunctionCode = FunctionCode { name: "adjust-timeouts", parameter: 
 const LEARN: FunctionCode = FunctionCode { name: "learn-preflight", parameter: "LearnPreflightCodeKey", output: "LearnPreflightFunction" };
 const CHECK: FunctionCode = FunctionCode { name: "run-preflight", parameter: "RunPreflightCodeKey", output: "RunPreflightFunction" };
 
+const GENERATE: FunctionCode = FunctionCode { name: "generate-tests", parameter: "GenerateTestsCodeKey", output: "GenerateTestsFunction" };
+const PROVE: FunctionCode = FunctionCode { name: "prove-tests", parameter: "ProveTestsCodeKey", output: "ProveTestsFunction" };
+
 /// The functions of the stack.
-pub const FUNCTIONS: [FunctionCode; 12] = [TRACK, SYNC, RECORD, COUNT, READ, ASSEMBLE, DETECT, REFRESH, CAPTURE, ADJUST, LEARN, CHECK];
+pub const FUNCTIONS: [FunctionCode; 14] =
+    [TRACK, SYNC, RECORD, COUNT, READ, ASSEMBLE, DETECT, REFRESH, CAPTURE, ADJUST, LEARN, CHECK, GENERATE, PROVE];
+
+/// Running tests against an assistant takes minutes: Lambda's longest.
+const PROOF_SECONDS: i32 = 900;
 
 /// Observations are kept this long: what findings, tests and evaluation cases are made of. Counts and findings stay longer.
 const OBSERVATION_DAYS: i32 = 30;
@@ -124,6 +131,8 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     let captures = Queue::new(t, &alarms, "captures", 0, 900);
     let runs = Queue::new(t, &alarms, "runs", 5, 900);
     let releasing = Queue::new(t, &alarms, "releases", 5, 900);
+    let testing = Queue::new(t, &alarms, "tests", 0, 900);
+    let proofs = Queue::worked_on_for(t, &alarms, "proofs", PROOF_SECONDS, 7_200);
     let buckets = policy.buckets();
     let patterns: Vec<_> = in_patterns(&buckets)
         .into_iter()
@@ -215,6 +224,40 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
         ],
     );
     releasing.fed_by(t, &release_rules(policy, &bus));
+    testing.fed_by(
+        t,
+        &[
+            Rule::on_bus(
+                "Conversations",
+                "Batches of signals with conversations, which tests may be made of",
+                &bus,
+                json!({ "source": ["flywheel"], "detail-type": ["signal.batch"], "detail": { "detail": { "kinds": ["conversation"] } } }),
+            ),
+            Rule::on_bus(
+                "FailingIntents",
+                "Findings about conversations that fail",
+                &bus,
+                json!({
+                    "source": ["flywheel"],
+                    "detail-type": ["finding.opened", "finding.updated", "finding.closed"],
+                    "detail": { "detail": { "metric": ["conversation_failures"] } }
+                }),
+            ),
+            Rule::schedule("Tend", "Makes tests for open findings anew", "rate(15 minutes)", Some(json!({ "trigger": "tend" }))),
+        ],
+    );
+    proofs.fed_by(
+        t,
+        &[
+            Rule::on_bus(
+                "SuitesWritten",
+                "Suites of tests that were written",
+                &bus,
+                json!({ "source": ["flywheel"], "detail-type": ["receipt.tests"] }),
+            ),
+            Rule::schedule("TendProofs", "Looks for tests that wait for a proof", "rate(1 hour)", Some(json!({ "trigger": "tend" }))),
+        ],
+    );
 
     let mut track = Function::new(TRACK.name, TRACK.parameter, 128);
     track.consume(&changes, Batches { size: 100, at_once: None });
@@ -336,14 +379,50 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     }
     check.env("FLYWHEEL_CHECKS_BUCKET", checks.name());
 
+    let mut generate = Function::new(GENERATE.name, GENERATE.parameter, 512);
+    generate.consume(&testing, Batches { size: 5, at_once: Some(5) });
+    generate.allow(signals.query());
+    generate.allow(signals.items(&[ItemAction::Get, ItemAction::GetMany, ItemAction::Put, ItemAction::WriteMany]));
+    generate.allow(evidence.get("observations"));
+    generate.allow(datasets.get("tests"));
+    generate.allow(datasets.put("tests"));
+    generate.allow(datasets.delete("tests"));
+    generate.allow(datasets.list_all());
+    generate.env("FLYWHEEL_SIGNALS_TABLE", signals.name());
+    generate.env("FLYWHEEL_EVIDENCE_BUCKET", evidence.name());
+    generate.env("FLYWHEEL_DATASETS_BUCKET", datasets.name());
+
+    let mut prove = Function::new(PROVE.name, PROVE.parameter, 256);
+    prove.may_take(PROOF_SECONDS);
+    prove.consume(&proofs, Batches { size: 1, at_once: Some(2) });
+    prove.allow(datasets.get("tests"));
+    prove.allow(datasets.put("tests"));
+    prove.allow(datasets.delete("tests"));
+    prove.allow(datasets.list_all());
+    for grant in Assistants::of(policy).ask() {
+        prove.allow(grant);
+    }
+    prove.env("FLYWHEEL_DATASETS_BUCKET", datasets.name());
+
     for function in [&mut track, &mut sync, &mut refresh] {
         function.allow(wakes.send());
         function.env("FLYWHEEL_STATE_TABLE", state.name());
         function.env("FLYWHEEL_WAKES_QUEUE_URL", wakes.url());
     }
-    for function in
-        [&mut track, &mut sync, &mut count, &mut read, &mut detect, &mut refresh, &mut capture, &mut adjust, &mut learn, &mut check]
-    {
+    for function in [
+        &mut track,
+        &mut sync,
+        &mut count,
+        &mut read,
+        &mut detect,
+        &mut refresh,
+        &mut capture,
+        &mut adjust,
+        &mut learn,
+        &mut check,
+        &mut generate,
+        &mut prove,
+    ] {
         function.allow(bus.put_events());
         function.env("FLYWHEEL_BUS", bus.name());
     }
@@ -359,6 +438,8 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
         &mut adjust,
         &mut learn,
         &mut check,
+        &mut generate,
+        &mut prove,
     ] {
         function.allow(store.read());
         for (name, id) in store.ids() {
@@ -371,7 +452,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     record.allow(ledger.items(&[ItemAction::Put]));
     record.env("FLYWHEEL_LEDGER_TABLE", ledger.name());
 
-    let functions = [track, sync, record, count, read, assemble, detect, refresh, capture, adjust, learn, check];
+    let functions = [track, sync, record, count, read, assemble, detect, refresh, capture, adjust, learn, check, generate, prove];
     for (mut function, code) in functions.into_iter().zip(FUNCTIONS) {
         for (name, value) in &options.environment {
             function.env(name, Exp::from(value.as_str()));
@@ -390,12 +471,13 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     t.output("SignalsTable", "Table of counts, histories and findings", &signals.name());
     t.output("EvidenceBucket", "Bucket of observations", &evidence.name());
     t.output("CasesTable", "Table of evaluation cases", &cases.name());
-    t.output("DatasetsBucket", "Bucket of data sets of evaluation cases", &datasets.name());
+    t.output("DatasetsBucket", "Bucket of data sets of evaluation cases, and of suites of tests", &datasets.name());
     t.output("CapturesQueueUrl", "Queue of batches to capture from", &captures.url());
     t.output("ChecksBucket", "Bucket of the checks file", &checks.name());
     t.output("ReleasesTable", "Table of releases", &releases.name());
     t.output("ReleasesQueueUrl", "Queue that releases are told to", &releasing.url());
     t.output("ReleasesDeadLetterQueueUrl", "News of releases that were given up", &releasing.dead_letters_url());
+    t.output("TestsQueueUrl", "Queue of conversations and findings that tests are made of", &testing.url());
     t.output("Bus", "Event bus", &bus.name());
     t.output("ChangesQueueUrl", "Queue of document changes", &changes.url());
     t.output("ChangesDeadLetterQueueUrl", "Document changes that were given up", &changes.dead_letters_url());

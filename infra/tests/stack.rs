@@ -184,7 +184,7 @@ fn nothing_is_granted_with_a_star_but_streams_of_a_log_group_objects_of_a_prefix
             let name = short(&resource);
             let streams = name.starts_with("logs:log-group:/aws/lambda/STACK-") && name.ends_with(":*") && name.matches('*').count() == 1;
             // Objects of a prefix of the stack's own buckets: their names are made as they are written.
-            let prefixes = ["${EvidenceBucket.Arn}/observations/", "${DatasetsBucket.Arn}/cases/"];
+            let prefixes = ["${EvidenceBucket.Arn}/observations/", "${DatasetsBucket.Arn}/cases/", "${DatasetsBucket.Arn}/tests/"];
             let objects = prefixes.iter().any(|prefix| name.starts_with(prefix)) && name.matches('*').count() == 1;
             // What releases need is learned after the deployment. Looking at it changes nothing, and reads no content.
             let looks = statement["Action"]

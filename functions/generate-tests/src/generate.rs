@@ -76,9 +76,7 @@ impl<O: Observations, I: ConversationIndex, S: Suites, B: Bus> World<O, I, S, B>
                     let decision = decision.event(finding.cloned().into_iter().collect(), now);
                     self.bus.publish(std::slice::from_ref(&decision)).await?;
                     let Some(written) = self.suites.put_suite(&suite, tag, now).await? else { continue };
-                    let mut tests = BTreeMap::new();
-                    suite.tests.iter().for_each(|test| *tests.entry(test.state.word().to_owned()).or_default() += 1);
-                    let receipt = SuiteReceipt { intent: intent.clone(), object: written.object, sha256: written.sha256, tests };
+                    let receipt = SuiteReceipt::of(&suite, written.object, written.sha256);
                     self.bus.publish(&[receipt.event(&decision.id, now)]).await?;
                     return Ok(report);
                 }

@@ -2,10 +2,12 @@
 //! the usual AWS environment says which.
 
 mod cases;
+mod junit;
 mod output;
 mod preflight;
 mod releases;
 mod site;
+mod tests;
 mod timeouts;
 
 use std::collections::BTreeMap;
@@ -41,6 +43,9 @@ enum Command {
     /// Evaluation cases: questions that a knowledge base failed
     #[command(subcommand)]
     Cases(cases::Command),
+    /// Regression tests: failed conversations, as something that is run
+    #[command(subcommand)]
+    Tests(tests::Command),
     /// Limits on how long workflows may run
     #[command(subcommand)]
     Timeouts(timeouts::Command),
@@ -77,6 +82,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode> {
             Timeouts::new(&site, output)?.run(command).await?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Tests(command) => tests::run(command, arguments.stack, output).await,
         Command::Releases(command) => releases::run(command, &Site::connect(arguments.stack).await?, output).await,
         Command::Preflight(preflight) => preflight.run(arguments.stack, output).await,
     }

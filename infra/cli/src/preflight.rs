@@ -1,6 +1,5 @@
 //! The checks before a release, made from wherever it is released. Nothing here writes to the account.
 
-use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -13,6 +12,7 @@ use flywheel_policy::WhenUnable;
 use flywheel_ports::Checks;
 use run_preflight::check;
 
+use crate::junit::{Junit, Outcome};
 use crate::output::Output;
 use crate::site::Site;
 
@@ -77,43 +77,19 @@ fn state(answer: &Answer) -> &'static str {
     }
 }
 
-/// JUnit's XML, as far as CI servers read it: a failure for what is missing, a skip for what could not be checked.
+/// A failure for what is missing, a skip for what could not be checked.
 fn junit(report: &Report) -> String {
-    let count = |is: fn(&Answer) -> bool| report.findings.iter().filter(|finding| is(&finding.answer)).count();
-    let mut xml = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"preflight {}\" tests=\"{}\" failures=\"{}\" skipped=\"{}\">\n",
-        escaped(&report.service),
-        report.findings.len(),
-        count(Answer::is_failure),
-        count(Answer::is_unable)
-    );
+    let mut junit = Junit::new(&format!("preflight {}", report.service));
     for finding in &report.findings {
-        let name = escaped(&finding.check.need.to_string());
-        let says = escaped(&format!("{}. To mend it: {}", finding.says, finding.fix));
-        let _ = match &finding.answer {
-            Answer::Met => writeln!(xml, "  <testcase name=\"{name}\"/>"),
-            answer if answer.is_failure() => writeln!(xml, "  <testcase name=\"{name}\"><failure message=\"{says}\"/></testcase>"),
-            _ => writeln!(xml, "  <testcase name=\"{name}\"><skipped message=\"{says}\"/></testcase>"),
+        let says = format!("{}. To mend it: {}", finding.says, finding.fix);
+        let outcome = match &finding.answer {
+            Answer::Met => Outcome::Passed,
+            answer if answer.is_failure() => Outcome::Failed(&says),
+            _ => Outcome::Skipped(&says),
         };
+        junit.case(&finding.check.need.to_string(), &outcome);
     }
-    xml.push_str("</testsuite>\n");
-    xml
-}
-
-/// Text within XML; characters that XML 1.0 does not have give way to U+FFFD.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '&' => escaped.push_str("&amp;"),
-            '"' => escaped.push_str("&quot;"),
-            control if control.is_control() => escaped.push('\u{fffd}'),
-            other => escaped.push(other),
-        }
-    }
-    escaped
+    junit.xml()
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub struct Function {
     id: String,
     code_key: &'static str,
     memory_mb: i32,
+    timeout_seconds: i32,
     environment: BTreeMap<String, Exp>,
     grants: Vec<Grant>,
     sources: Vec<(i32, Exp, Batches)>,
@@ -44,6 +45,7 @@ impl Function {
             id: format!("{}Function", logical(name)),
             code_key,
             memory_mb,
+            timeout_seconds: TIMEOUT_SECONDS,
             environment: BTreeMap::from([("RUST_LOG".to_owned(), "info".into())]),
             grants: Vec::new(),
             sources: Vec::new(),
@@ -73,6 +75,11 @@ impl Function {
     /// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html>.
     pub const fn may_wake_itself(&mut self) {
         self.may_wake_itself = true;
+    }
+
+    /// Lets an invocation take longer than others do.
+    pub const fn may_take(&mut self, seconds: i32) {
+        self.timeout_seconds = seconds;
     }
 
     /// Lets subscriptions of this account's log groups run it. What it could not take after Lambda's own two tries goes
@@ -123,7 +130,7 @@ impl Function {
             runtime: "provided.al2023",
             handler: "bootstrap",
             memory_size: self.memory_mb,
-            timeout: TIMEOUT_SECONDS,
+            timeout: self.timeout_seconds,
             role: cfn::arn(&role),
             environment: lambda::function::Environment! { variables: self.environment },
             logging_config: lambda::function::LoggingConfig! { log_group: cfn::reference(&log_group), log_format: "Text" }

@@ -24,6 +24,7 @@
 //! ```
 
 mod alarms;
+mod assistants;
 mod bedrock;
 mod bucket;
 mod bus;
@@ -36,6 +37,7 @@ mod surroundings;
 pub(crate) mod table;
 
 pub use alarms::Alarms;
+pub use assistants::Assistants;
 pub use bedrock::{Documents, KnowledgeBases};
 pub use bucket::Bucket;
 pub use bus::{Bus, Rule};

@@ -15,8 +15,8 @@ const RETENTION_SECONDS: i32 = 1_209_600;
 
 /// Six times the function's timeout, plus the batching window:
 /// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>.
-const fn visibility_timeout(window_seconds: i32) -> i32 {
-    6 * TIMEOUT_SECONDS + window_seconds
+const fn visibility_timeout(timeout_seconds: i32, window_seconds: i32) -> i32 {
+    6 * timeout_seconds + window_seconds
 }
 
 /// A queue with its dead-letter queue and an alarm on each: anything dead, anything waiting too long.
@@ -31,6 +31,28 @@ impl Queue {
     /// Adds the queue. Its consumer collects a batch for `window_seconds`; a message older than `late_after_seconds`
     /// raises an alarm.
     pub fn new(template: &mut Template, alarms: &Alarms, name: &'static str, window_seconds: i32, late_after_seconds: u32) -> Self {
+        Self::add(template, alarms, name, visibility_timeout(TIMEOUT_SECONDS, window_seconds), window_seconds, late_after_seconds)
+    }
+
+    /// Adds a queue whose function takes up to so many seconds for its messages, and waits for no batch.
+    pub fn worked_on_for(
+        template: &mut Template,
+        alarms: &Alarms,
+        name: &'static str,
+        timeout_seconds: i32,
+        late_after_seconds: u32,
+    ) -> Self {
+        Self::add(template, alarms, name, visibility_timeout(timeout_seconds, 0), 0, late_after_seconds)
+    }
+
+    fn add(
+        template: &mut Template,
+        alarms: &Alarms,
+        name: &'static str,
+        visibility_timeout: i32,
+        window_seconds: i32,
+        late_after_seconds: u32,
+    ) -> Self {
         let queue = Self { id: format!("{}Queue", logical(name)), name, window_seconds };
         // By name: a reference each way would be a circle.
         let source = format!("arn:${{AWS::Partition}}:sqs:${{AWS::Region}}:${{AWS::AccountId}}:${{AWS::StackName}}-{name}");
@@ -41,7 +63,7 @@ impl Queue {
             &sqs::Queue! {
                 queue_name: physical(name),
                 message_retention_period: RETENTION_SECONDS,
-                visibility_timeout: visibility_timeout(window_seconds),
+                visibility_timeout: visibility_timeout,
                 sqs_managed_sse_enabled: true,
                 redrive_policy: json!({ "deadLetterTargetArn": cfn::json(&queue.dead_letters_arn()), "maxReceiveCount": RECEIVES })
             },

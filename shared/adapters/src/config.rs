@@ -52,14 +52,19 @@ pub fn load_config<E>(variable: impl Fn(&'static str) -> Result<String, E>) -> R
 /// root certificates when it is made, forget them, and parse them again at its first request. This one does it once, and
 /// at the start, where Lambda gives a function more of a processor than it has afterwards.
 fn one_client() -> SharedHttpClient {
+    let connector = connector();
+    http_client_fn(move |_, _| connector.clone())
+}
+
+/// What makes requests.
+pub(crate) fn connector() -> SharedHttpConnector {
     let connector = Connector::builder()
         .connector_settings(HttpConnectorSettings::builder().connect_timeout(CONNECT).build())
         .proxy_config(ProxyConfig::from_env())
         .tls_provider(Provider::rustls(CryptoMode::AwsLc))
         .tls_context(TlsContext::builder().with_trust_store(roots()).build().unwrap_or_default())
         .build();
-    let connector = SharedHttpConnector::new(connector);
-    http_client_fn(move |_, _| connector.clone())
+    SharedHttpConnector::new(connector)
 }
 
 /// The root certificates of the system's bundle, or of `SSL_CERT_FILE`. The SDK's own way reads the bundle, and then each

@@ -1,6 +1,7 @@
 //! The ports of the loops on AWS. Architecture invariant: only this crate knows the AWS SDK.
 
 mod account;
+mod assistants;
 mod bodies;
 mod buckets;
 mod bus;
@@ -32,6 +33,7 @@ mod timeouts;
 mod wakes;
 
 pub use account::AwsAccount;
+pub use assistants::Assistants;
 pub use bodies::InvocationLogBucket;
 pub use buckets::S3Buckets;
 pub use bus::EventBridgeBus;

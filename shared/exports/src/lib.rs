@@ -1,4 +1,4 @@
-//! Evaluation cases as the files that evaluation tools read.
+//! Evaluation cases, and suites of regression tests ([`SuiteFormat`]), as the files that evaluation tools read.
 //!
 //! | format | read by | a case is left out without |
 //! |---|---|---|
@@ -20,6 +20,7 @@ mod bedrock;
 mod json;
 mod promptfoo;
 mod ragas;
+mod suite;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use flywheel_model::{Case, CaseState, Id};
+
+pub use suite::{SuiteFormat, export_suite};
 
 /// What the files are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

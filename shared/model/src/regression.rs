@@ -461,6 +461,14 @@ pub struct SuiteReceipt {
 }
 
 impl SuiteReceipt {
+    /// Of a suite that was written.
+    #[must_use]
+    pub fn of(suite: &Suite, object: String, sha256: String) -> Self {
+        let mut tests = BTreeMap::new();
+        suite.tests.iter().for_each(|test| *tests.entry(test.state.word().to_owned()).or_default() += 1);
+        Self { intent: suite.intent.clone(), object, sha256, tests }
+    }
+
     /// The event that tells of it.
     #[must_use]
     pub fn event(self, decision: &Id, at: Timestamp) -> Event {

@@ -204,7 +204,7 @@ pub(crate) fn read(text: &str) -> Result<File, PolicyErrors> {
 }
 
 pub(crate) fn validate(text: &str, file: File) -> Result<Policy, PolicyErrors> {
-    let mut check = Check { text, problems: Vec::new() };
+    let mut check = Check::new(text);
     let sync = SyncPolicy {
         direct_at_most: check.number("sync.direct_at_most", file.sync.direct_at_most, 100, 1..=1_000),
         settle_seconds: check.number("sync.settle_seconds", file.sync.settle_seconds, 3, 2..=900),
@@ -309,6 +309,12 @@ pub(crate) fn validate(text: &str, file: File) -> Result<Policy, PolicyErrors> {
 pub(crate) struct Check<'a> {
     text: &'a str,
     problems: Vec<Problem>,
+}
+
+impl<'a> Check<'a> {
+    pub(crate) const fn new(text: &'a str) -> Self {
+        Self { text, problems: Vec::new() }
+    }
 }
 
 impl Check<'_> {

@@ -30,6 +30,13 @@ pub struct TestPolicy {
     pub targets: Vec<TestTarget>,
 }
 
+impl Default for TestPolicy {
+    /// What holds where the policy says nothing.
+    fn default() -> Self {
+        Check::new("").tests(Tests::default())
+    }
+}
+
 impl TestPolicy {
     /// The assistant that an intent's tests are run against: the one of this name, or the first that serves the intent.
     #[must_use]
@@ -67,8 +74,8 @@ pub enum Assistant {
     Model {
         /// The model's or inference profile's id.
         model: String,
-        /// The object of the bucket of data sets that has its instructions and tools: `{"system": …, "tools": […]}`, the
-        /// tools as in Converse's `toolConfig`.
+        /// The object of the bucket of data sets, below `tests/targets/`, that has its instructions and tools:
+        /// `{"system": …, "tools": […]}`, the tools as in Converse's `toolConfig`.
         instructions: String,
     },
 }
@@ -139,10 +146,17 @@ impl Check<'_> {
                 }
                 Assistant::Endpoint { url: url.into_inner(), secret: secret.map(|secret| self.named("tests.target.secret", secret)) }
             }
-            (None, Some(model), Some(instructions)) if secret.is_none() => Assistant::Model {
-                model: self.named("tests.target.model", model),
-                instructions: self.named("tests.target.instructions", instructions),
-            },
+            (None, Some(model), Some(instructions)) if secret.is_none() => {
+                if !instructions.get_ref().starts_with("tests/targets/") {
+                    let problem = format!("{:?} is not below tests/targets/", instructions.get_ref());
+                    let fix = "put the object there: prove-tests may read nothing else";
+                    self.problem(instructions.span(), "tests.target.instructions", problem, fix);
+                }
+                Assistant::Model {
+                    model: self.named("tests.target.model", model),
+                    instructions: self.named("tests.target.instructions", instructions),
+                }
+            }
             _ => {
                 let fix = "give one of: url (with or without secret); model and instructions";
                 self.problem(span, "tests.target", "it names no assistant, or more than one".to_owned(), fix);
@@ -199,7 +213,10 @@ mod tests {
             ("[[tests.target]]\nname = \"a\"\n", "line 6: tests.target: it names no assistant, or more than one"),
             ("[[tests.target]]\nname = \"a\"\nurl = \"ftp://x\"\n", "line 8: tests.target.url: \"ftp://x\" is no address"),
             ("[[tests.target]]\nname = \"a\"\nurl = \"https://me:pw@x\"\n", "line 8: tests.target.url: "),
-            ("[[tests.target]]\nname = \"a\"\nmodel = \"*\"\ninstructions = \"b\"\n", "line 8: tests.target.model: \"*\" is not a name"),
+            (
+                "[[tests.target]]\nname = \"a\"\nmodel = \"*\"\ninstructions = \"tests/targets/b\"\n",
+                "line 8: tests.target.model: \"*\" is not a name",
+            ),
             ("pass_rate = 0.1\n", "line 6: tests.pass_rate: 0.1 is out of range"),
         ] {
             let found = Policy::parse(&format!("{POLICY}{table}")).expect_err("not valid").0[0].to_string();

@@ -108,7 +108,8 @@ pub(super) fn fits(expected: &ExpectedCall, call: &ToolCall) -> bool {
 /// Whether a value is the expected one: null stands for any; numbers are compared by value, also where one is written as a
 /// text; texts without the spaces around them; of an object the fields that are expected, of a list the members in any
 /// order.
-fn same(expected: &Value, is: &Value) -> bool {
+#[must_use]
+pub fn same(expected: &Value, is: &Value) -> bool {
     match (expected, is) {
         (Value::Null, _) => true,
         (Value::String(expected), Value::String(is)) => expected.trim() == is.trim(),

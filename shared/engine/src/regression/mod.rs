@@ -7,11 +7,13 @@
 
 mod check;
 mod deeds;
+mod gate;
 mod locate;
 mod steps;
 mod suite;
 mod usual;
 mod write;
 
-pub use check::{Run, shortfalls};
+pub use check::{Run, same, shortfalls};
+pub use gate::{Gate, Verdict};
 pub use suite::{Generated, generate, locate};
