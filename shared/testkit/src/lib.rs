@@ -8,11 +8,13 @@ mod cases;
 mod ports;
 mod signals;
 mod simulation;
+mod suites;
 mod timeouts;
 mod world;
 
 pub use cases::{CaseMemory, CaseProcess};
 pub use signals::{SignalMemory, SignalProcess, Spent};
 pub use simulation::{Chaos, Simulation};
+pub use suites::{SuiteMemory, SuiteProcess};
 pub use timeouts::{TimeoutMemory, TimeoutProcess};
 pub use world::{Memory, Problem};

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use flywheel_model::{
     AnswerOrigin, ClueKind, Conversation, Expectations, Expected, ExpectedCall, Failure, FailureReason, Rating, Role, ToolCall, ToolResult,
+    Turn,
 };
 use serde_json::Value;
 
@@ -31,6 +32,13 @@ pub(super) struct Finding {
     pub(super) detail: String,
     /// What has to hold, and where that is known from.
     pub(super) expects: (AnswerOrigin, Expectations),
+    /// The deed that was claimed, if it is about a claim.
+    pub(super) deed: Option<usize>,
+}
+
+/// Whether it is said anywhere that a deed is done.
+pub(super) fn claims(turns: &[Turn], deed: usize) -> bool {
+    replies(turns).any(|(_, reply)| claim(reply).is_some_and(|(claimed, _)| claimed == deed))
 }
 
 /// Everything that speaks for a step, the strongest first.
@@ -46,8 +54,21 @@ pub(super) fn findings(conversation: &Conversation, failures: &[Failure], usual:
     found.extend(looking.missing_calls());
     found.extend(looking.complaint(failures));
     found.extend(looking.no_answer(failures));
-    found.sort_by(|one, other| (one.kind, one.turn, &one.detail).cmp(&(other.kind, other.turn, &other.detail)));
+    found.sort_by(|one, other| {
+        (rank(one.kind), one.turn, one.kind, &one.detail).cmp(&(rank(other.kind), other.turn, other.kind, &other.detail))
+    });
     found
+}
+
+/// How far a kind of evidence goes before others. Among those that go as far the earliest step comes first: what went wrong
+/// later may follow from it.
+const fn rank(kind: ClueKind) -> u8 {
+    match kind {
+        ClueKind::NotAsExpected => 0,
+        ClueKind::ToolError | ClueKind::ClaimWithoutCall | ClueKind::Contradiction => 1,
+        ClueKind::OddArguments | ClueKind::MissingCall | ClueKind::OddCall => 2,
+        ClueKind::BeforeComplaint | ClueKind::NoAnswer => 3,
+    }
 }
 
 struct Looking<'c> {
@@ -82,6 +103,7 @@ impl<'c> Looking<'c> {
             class,
             detail,
             expects: (from, expects.clone()),
+            deed: None,
         };
         if let Some(called) = self.calls.iter().find(beyond) {
             let tool = &called.call.name;
@@ -138,6 +160,7 @@ impl<'c> Looking<'c> {
             class,
             detail,
             expects: (AnswerOrigin::Person, expects),
+            deed: None,
         })
     }
 
@@ -172,6 +195,7 @@ impl<'c> Looking<'c> {
                     class: class_of(called.answer()),
                     detail: format!("{} failed: {}", called.call.name, quoted(called.answer())),
                     expects: (AnswerOrigin::Evidence, expects),
+                    deed: None,
                 }
             })
             .collect();
@@ -199,6 +223,7 @@ impl<'c> Looking<'c> {
                 class: class_of(text),
                 detail: format!("what it wrote came to nothing: {}", quoted(text)),
                 expects: (AnswerOrigin::Evidence, Expectations::default()),
+                deed: None,
             })
         })
     }
@@ -218,6 +243,7 @@ impl<'c> Looking<'c> {
                 class: "claimed".to_owned(),
                 detail: format!("it says \"{phrase}\", and no tool that does that was called"),
                 expects: (AnswerOrigin::Evidence, Expectations { calls: vec![any(tool)], ..Expectations::default() }),
+                deed: Some(deed),
             })
         })
     }
@@ -238,6 +264,7 @@ impl<'c> Looking<'c> {
                     class: "invented".to_owned(),
                     detail: format!("it names {code}, which nothing before told"),
                     expects: (AnswerOrigin::Evidence, Expectations { never_says: vec![code], ..Expectations::default() }),
+                    deed: None,
                 });
             }
             known.extend(codes(text));
@@ -262,6 +289,7 @@ impl<'c> Looking<'c> {
                     class: "never called".to_owned(),
                     detail: format!("no resolved conversation calls {tool}"),
                     expects: (AnswerOrigin::Agreement, Expectations { no_calls: vec![any(tool)], ..Expectations::default() }),
+                    deed: None,
                 });
             }
         }
@@ -276,6 +304,7 @@ impl<'c> Looking<'c> {
                 class,
                 detail,
                 expects: (AnswerOrigin::Agreement, expects),
+                deed: None,
             };
             let with =
                 |argument: &str| ExpectedCall { tool: tool.clone(), arguments: BTreeMap::from([(argument.to_owned(), Value::Null)]) };
@@ -309,6 +338,7 @@ impl<'c> Looking<'c> {
                     class: "not called".to_owned(),
                     detail: format!("next to all resolved conversations call {tool}"),
                     expects: (AnswerOrigin::Agreement, Expectations { calls: vec![call], ..Expectations::default() }),
+                    deed: None,
                 }
             })
             .collect()
@@ -326,7 +356,7 @@ impl<'c> Looking<'c> {
             };
             let detail = format!("it handed over by {tool}");
             let (class, kind) = ("handed over".to_owned(), ClueKind::BeforeComplaint);
-            return Some(Finding { kind, turn: called.turn, tool: Some(tool.clone()), class, detail, expects });
+            return Some(Finding { kind, turn: called.turn, tool: Some(tool.clone()), class, detail, expects, deed: None });
         }
         let told = |reason| failures.iter().any(|failure| failure.reason == reason);
         let feedback = self.conversation.feedback.as_ref().filter(|feedback| feedback.rating == Rating::Negative);
@@ -337,6 +367,7 @@ impl<'c> Looking<'c> {
             class: if feedback.is_some() { "not content" } else { "escalated" }.to_owned(),
             detail: feedback.and_then(|feedback| feedback.comment.as_deref()).map_or_else(|| "the user was not helped".to_owned(), quoted),
             expects: (AnswerOrigin::Nothing, Expectations::default()),
+            deed: None,
         })
     }
 
@@ -351,6 +382,7 @@ impl<'c> Looking<'c> {
             class: phrase.to_owned(),
             detail: failure.detail.clone(),
             expects: (AnswerOrigin::Evidence, Expectations { never_says: vec![phrase.to_owned()], ..Expectations::default() }),
+            deed: None,
         })
     }
 

@@ -89,10 +89,11 @@ impl<'o> Usual<'o> {
         self.is_known().then(|| self.turns[(self.turns.len() * 95).div_ceil(100) - 1])
     }
 
-    /// Whether next to all of them fulfil something.
-    pub(super) fn fulfil(&self, condition: impl Fn(&Conversation) -> bool) -> bool {
-        let fulfilling = self.conversations.iter().filter(|conversation| condition(conversation)).count();
-        next_to_all(fulfilling, self.conversations.len())
+    /// Whether next to all of those that are concerned fulfil something. Nothing if they are too few to tell.
+    pub(super) fn fulfil(&self, concerned: impl Fn(&Conversation) -> bool, condition: impl Fn(&Conversation) -> bool) -> Option<bool> {
+        let concerned: Vec<_> = self.conversations.iter().filter(|conversation| concerned(conversation)).collect();
+        let fulfilling = concerned.iter().filter(|conversation| condition(conversation)).count();
+        (concerned.len() >= ENOUGH).then(|| next_to_all(fulfilling, concerned.len()))
     }
 }
 

@@ -9,7 +9,7 @@ use flywheel_model::{
 use serde_json::Value;
 
 use super::check::{Run, shortfalls};
-use super::locate::{Finding, quoted};
+use super::locate::{Finding, claims, quoted};
 use super::steps::{calls, requests};
 use super::usual::Usual;
 
@@ -68,7 +68,7 @@ pub(super) fn write(failed: &Failed<'_>, test: &Id, intent: &Key, usual: &Usual<
     let turns = &failed.conversation.turns;
     let proved = failed.findings.iter().find_map(|finding| {
         let (from, expects) = &finding.expects;
-        Some((finding, *from, expects.clone(), prove(expects, failed.conversation, *from, usual)?))
+        Some((finding, *from, expects.clone(), prove(finding, failed.conversation, usual)?))
     });
     let (finding, from, mut expects, proof) = match proved {
         Some((finding, from, expects, proof)) => (Some(finding), from, expects, proof),
@@ -102,18 +102,21 @@ pub(super) fn write(failed: &Failed<'_>, test: &Id, intent: &Key, usual: &Usual<
     })
 }
 
-/// Whether expectations fail on what was recorded and can be met. Nothing if not.
-fn prove(expects: &Expectations, conversation: &Conversation, from: AnswerOrigin, usual: &Usual<'_>) -> Option<Proof> {
+/// Whether what has to hold instead fails on what was recorded and can be met. Nothing if not.
+fn prove(finding: &Finding, conversation: &Conversation, usual: &Usual<'_>) -> Option<Proof> {
+    let (from, expects) = &finding.expects;
     if expects.is_empty() {
         return None;
     }
     let fails_recorded = shortfalls(expects, &Run::of(&conversation.turns));
     let passes_good = match from {
         AnswerOrigin::Label | AnswerOrigin::Person => Some(shortfalls(expects, &Run::of(&as_expected(expects))).is_empty()),
-        // Others do not have this conversation's arguments: what must not be is asked of them, and of what must be the tools.
-        AnswerOrigin::Agreement | AnswerOrigin::Evidence | AnswerOrigin::Nothing => {
-            usual.is_known().then(|| usual.fulfil(|resolved| shortfalls(expects, &Run::of(&resolved.turns)).is_empty()))
-        }
+        // Others do not have this conversation's arguments, and not all of them are about the same: who claims that something
+        // is done has to do it.
+        AnswerOrigin::Agreement | AnswerOrigin::Evidence | AnswerOrigin::Nothing => usual.fulfil(
+            |resolved| finding.deed.is_none_or(|deed| claims(&resolved.turns, deed)),
+            |resolved| shortfalls(expects, &Run::of(&resolved.turns)).is_empty(),
+        ),
     };
     (!fails_recorded.is_empty() && passes_good != Some(false)).then_some(Proof { fails_recorded, passes_good, runs: None })
 }
