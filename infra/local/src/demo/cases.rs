@@ -59,11 +59,22 @@ impl Tool {
         Ok(Self { program, environment: aws.environment() })
     }
 
-    async fn run<T: serde::de::DeserializeOwned>(&self, arguments: &[&str]) -> Result<T> {
-        let command = Command::new(&self.program).arg("--json").args(arguments).env_clear().envs(&self.environment).output();
-        let output = command.await.with_context(|| format!("cannot run {}", self.program.display()))?;
+    pub(crate) async fn run<T: serde::de::DeserializeOwned>(&self, arguments: &[&str]) -> Result<T> {
+        let output = self.output(arguments).await?;
         ensure!(output.status.success(), "flywheel {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
         Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    /// What a command prints that fails where the answer is no.
+    pub(crate) async fn run_whatever(&self, arguments: &[&str]) -> Result<serde_json::Value> {
+        let output = self.output(arguments).await?;
+        let told = || format!("flywheel {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+        serde_json::from_slice(&output.stdout).with_context(told)
+    }
+
+    async fn output(&self, arguments: &[&str]) -> Result<std::process::Output> {
+        let command = Command::new(&self.program).arg("--json").args(arguments).env_clear().envs(&self.environment).output();
+        command.await.with_context(|| format!("cannot run {}", self.program.display()))
     }
 
     async fn cases(&self) -> Result<Vec<Case>> {

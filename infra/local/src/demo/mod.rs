@@ -9,6 +9,7 @@ mod policy;
 pub mod releases;
 mod summary;
 mod tables;
+mod tests;
 mod timeouts;
 
 use std::collections::BTreeSet;
@@ -23,7 +24,7 @@ use jiff::SignedDuration;
 use tokio::task::JoinSet;
 
 use crate::terminal::{Terminal, seconds};
-use crate::{Config, LocalAws, Quotas, Speed};
+use crate::{Config, LocalAws, Quotas, Shop, Speed};
 use ask::{Asker, best};
 use audit::{Audit, Snapshot};
 use documents::{Document, Documents, SOURCES};
@@ -82,6 +83,8 @@ struct Demo {
     deployed: Deployed,
     audit: Audit,
     asker: Asker,
+    /// The address of the shop's assistant that is in production: the broken one.
+    production: String,
     output: PathBuf,
     summary: Summary,
 }
@@ -125,7 +128,10 @@ impl Demo {
         let launch = launch::create(&aws)?;
         let step = Instant::now();
         let read: Vec<(DataSourceId, &str)> = sources.iter().cloned().zip(documents.prefixes.iter().map(String::as_str)).collect();
-        let text = policy::write(BUCKET, &read, &launch);
+        // It is served until this process ends.
+        let (address, _) = Shop::BROKEN.serve().await?;
+        let production = format!("http://{address}/turn");
+        let text = policy::write(BUCKET, &read, &launch, &production);
         let file = options.output.join("policy.toml");
         std::fs::write(&file, &text).with_context(|| format!("cannot write {}", file.display()))?;
         let deployed = aws.deploy("flywheel", &text, &mut |line| terminal.now(&format!("deploying: {line}"))).await?;
@@ -141,7 +147,7 @@ impl Demo {
         let audit = Audit::new(&aws, &deployed, BUCKET, sources.to_vec())?;
         let asker = Asker::new(&aws);
         let output = options.output.clone();
-        Ok(Self { aws, documents, sources, launch, deployed, audit, asker, output, summary: Summary::default() })
+        Ok(Self { aws, documents, sources, launch, deployed, audit, asker, production, output, summary: Summary::default() })
     }
 
     async fn play(&mut self, terminal: &mut Terminal) -> Result<()> {
@@ -171,6 +177,7 @@ impl Demo {
         let file = self.output.join(CURVE);
         std::fs::write(&file, picture).with_context(|| format!("cannot write {}", file.display()))?;
         self.summary.releases = releases::Pipeline::new(&self.aws, &self.deployed).await?.play(terminal).await?;
+        self.summary.tests = tests::Day::new(&self.aws, &self.deployed).play(&self.production, &self.output, terminal).await?;
         Ok(())
     }
 
@@ -381,6 +388,8 @@ fn report(summary: &Summary, options: &Options, terminal: &mut Terminal) {
             format!("{:.1}% → {:.1}%", 100.0 * summary.timeouts.timeouts_before, 100.0 * summary.timeouts.timeouts_after),
         ),
         ("failed releases that the check stops", format!("{} of {}", summary.releases.caught, summary.releases.failed)),
+        ("failed conversations / tests made of them", format!("{} / {}", summary.tests.conversations_failed, summary.tests.tests)),
+        ("tests that the broken / mended assistant passes", format!("{} / {}", summary.tests.broken_passes, summary.tests.mended_passes)),
         ("burst to consistency", format!("{:.1} s", summary.seconds_to_consistency)),
         ("in all", format!("{:.1} s", summary.seconds)),
     ]);
@@ -395,6 +404,7 @@ fn report(summary: &Summary, options: &Options, terminal: &mut Terminal) {
     terminal.line(&format!("  {}  these numbers", shown(&options.output.join("summary.json"))));
     terminal.line(&format!("  {}  what Flywheel watched, and how far it might go", shown(&options.output.join("policy.toml"))));
     terminal.line(&format!("  {}  the day's evaluation cases", shown(&options.output.join("cases"))));
+    terminal.line(&format!("  {}  the tests, for promptfoo and pytest", shown(&options.output.join("tests"))));
     terminal.line(&format!("  {}  when the slow workflow's runs end, with the old and the new limit", shown(&options.output.join(CURVE))));
     terminal.line("  make demo DOCS=path/to/your/documents   the same with your own");
     terminal.line("  make local                              the local AWS with the stack, to try things by hand");

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use flywheel_model::DataSourceId;
 
 use super::launch::TOPICS;
-use super::timeouts;
+use super::{tests as regression, timeouts};
 
 /// Job starts a second, in the policy and at the stand-in alike. Bedrock's own quota is 0.1: one start in ten seconds.
 pub(crate) const JOB_STARTS_PER_SECOND: f64 = 0.5;
@@ -14,8 +14,8 @@ pub(crate) const JOB_STARTS_PER_SECOND: f64 = 0.5;
 /// edits do not.
 pub(crate) const DIRECT_AT_MOST: usize = 5;
 
-/// The policy for these data sources: each with the prefix that it reads.
-pub(crate) fn write(bucket: &str, sources: &[(DataSourceId, &str)], launch: &DataSourceId) -> String {
+/// The policy for these data sources, each with the prefix that it reads, and for the assistant at this address.
+pub(crate) fn write(bucket: &str, sources: &[(DataSourceId, &str)], launch: &DataSourceId, assistant: &str) -> String {
     let mut text = format!(
         r#"# The demo's policy: what Flywheel watches and how far it may go. Times are shorter than anybody would choose for
 # production, and job_starts_per_second is five times Bedrock's own quota (0.1), so that the demo takes a minute.
@@ -70,6 +70,12 @@ words = ["order"]
             timeouts::COOLDOWN_SECONDS
         );
     }
+    let _ = write!(
+        text,
+        "\n# New tests are proved against the assistant that is in production.\n[[tests.target]]\nname = \"{}\"\nintents = [\"{}\"]\nurl = \"{assistant}\"\n",
+        regression::TARGET,
+        regression::INTENT
+    );
     text
 }
 
@@ -82,9 +88,13 @@ mod tests {
     #[test]
     fn is_a_valid_policy() {
         let source = DataSourceId::new("KB00000001", "DS00000001");
-        let policy =
-            Policy::parse(&write("bucket", &[(source.clone(), "a \"quoted\" folder/")], &DataSourceId::new("KB00000002", "DS00000002")))
-                .expect("valid");
+        let policy = Policy::parse(&write(
+            "bucket",
+            &[(source.clone(), "a \"quoted\" folder/")],
+            &DataSourceId::new("KB00000002", "DS00000002"),
+            "http://127.0.0.1:1/turn",
+        ))
+        .expect("valid");
         assert_eq!(policy.data_source(&source).map(|source| source.prefix.as_str()), Some("a \"quoted\" folder/"));
     }
 }

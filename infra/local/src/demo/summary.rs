@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::launch::Launch;
 use super::releases::Releases;
+use super::tests::Tests;
 use super::timeouts::Timeouts;
 
 /// `summary.json`.
@@ -47,6 +48,8 @@ pub(crate) struct Summary {
     pub(crate) timeouts: Timeouts,
     /// The releases that fail.
     pub(crate) releases: Releases,
+    /// The assistant that breaks.
+    pub(crate) tests: Tests,
     /// From the first line to the first upload.
     pub(crate) seconds_to_start: f64,
     /// From the last upload of the burst until the index agreed with the bucket.
@@ -63,6 +66,7 @@ impl Summary {
             && self.launch.good()
             && self.timeouts.good()
             && self.releases.good()
+            && self.tests.good()
     }
 
     pub(crate) fn write(&self, file: &Path) -> Result<()> {
