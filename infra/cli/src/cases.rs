@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use capture_retrievals::{History, publish};
 use clap::{Args, Subcommand};
-use flywheel_adapters::{CaseTable, S3Datasets, S3Observations, SignalTable, SpanTable};
+use flywheel_adapters::{CaseTable, S3Datasets, S3Observations, S3Suites, SignalTable, SpanTable};
 use flywheel_engine::cases::{Decision, Verdict, cases};
 use flywheel_engine::erasure::Whose;
 use flywheel_exports::{Export, Format, Options, export};
 use flywheel_model::{Case, CaseState, Decided, Key, ReferenceOrigin};
-use flywheel_ports::{CaseStore, Salt, ShelfState};
+use flywheel_ports::{CaseStore, Salt, ShelfState, Suites};
 use flywheel_redaction::Redactor;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -241,6 +241,7 @@ impl<'s> Cases<'s> {
             observations: usize,
             sightings_and_inquiries: usize,
             span_rows: usize,
+            suites: usize,
         }
         let redactor = self.redactor().await?;
         let kept_as = |name: &str| Key::try_from(redactor.redact_id(name).as_ref()).context("that is no name of a conversation");
@@ -263,16 +264,35 @@ impl<'s> Cases<'s> {
         };
         let rows = self.table.erase(&whose).await?;
         self.publish(None, History::Erased).await?;
-        let erased = Erased { observations, sightings_and_inquiries: rows, span_rows };
+        let suites = self.erase_from_suites(&whose).await?;
+        let erased = Erased { observations, sightings_and_inquiries: rows, span_rows, suites };
         let mut words = format!(
-            "erased: {observations} observations, {rows} rows of cases and conversations, {span_rows} rows of spans; \
-             the data sets stand without them, and without their earlier versions"
+            "erased: {observations} observations, {rows} rows of cases and conversations, {span_rows} rows of spans, from {suites} suites of \
+             tests; data sets and suites stand without them, and without their earlier versions"
         );
         if user.is_some() {
             words.push_str("\nSpans carry no user; those of the last two days expire by themselves.");
         }
         words.push_str("\nCounts, and the ledger's ids, stay: they hold no words of anybody.");
         self.output.show(&erased, &words)
+    }
+
+    /// Erases what is theirs from the suites of tests, and says from how many that was.
+    async fn erase_from_suites(&self, whose: &Whose) -> Result<usize> {
+        let suites = S3Suites::new(&self.site.sdk, self.site.output("DatasetsBucket")?.to_owned());
+        let mut erased = 0;
+        for intent in suites.intents().await? {
+            let Some((suite, tag)) = suites.suite(&intent).await? else { continue };
+            if let Some(without) = whose.out_of_suite(&suite) {
+                if suites.put_suite(&without, Some(&tag), Timestamp::now()).await?.is_none() {
+                    bail!("the suite of {intent} was written meanwhile\nnext: erase again, which goes on");
+                }
+                erased += 1;
+            }
+            // A version before may have had it, whoever took it out.
+            suites.forget_earlier(&intent).await?;
+        }
+        Ok(erased)
     }
 
     /// Publishes the data set of one knowledge base, or of all.

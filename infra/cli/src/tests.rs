@@ -470,8 +470,7 @@ fn told(test: &RegressionTest, changes: &[&SuiteChange]) -> String {
     }
     told.push_str("\nFrom\n");
     for source in &test.sources {
-        let conversation = source.conversation.as_ref().map_or_else(String::new, |name| format!("  conversation {name}"));
-        let _ = writeln!(told, "  {}  signal {}{conversation}", source.at, source.signal);
+        let _ = writeln!(told, "  {}  conversation {}  signal {}", source.at, source.conversation, source.signal);
     }
     told.push_str("\nHistory\n");
     for change in changes {

@@ -1,6 +1,6 @@
 //! Whose data it is: what came from one conversation, or from one user.
 
-use flywheel_model::{Fact, Id, Key, Observation};
+use flywheel_model::{Fact, Id, Key, Observation, Suite, SuiteChange, TestSource};
 
 use crate::cases::{Inquiry, Shelf};
 
@@ -42,6 +42,24 @@ impl Whose {
         };
         let decisions = shelf.decisions.iter().filter(|decision| only_theirs(&decision.question)).cloned().collect();
         Shelf { sightings: theirs, decisions }
+    }
+
+    /// A suite without what is theirs: tests that were made from their conversations, or with an answer out of one, go; others
+    /// forget that they stand for them too. Nothing if it has nothing of theirs.
+    #[must_use]
+    pub fn out_of_suite(&self, suite: &Suite) -> Option<Suite> {
+        let is_theirs = |source: &TestSource| self.is(Some(&source.conversation), source.user.as_ref());
+        let mut without = suite.clone();
+        without.tests.retain(|test| !test.sources.iter().take(1).chain(&test.lent_by).any(is_theirs));
+        for test in &mut without.tests {
+            let named = test.sources.len();
+            test.sources.retain(|source| !is_theirs(source));
+            test.conversations -= (named - test.sources.len()) as u64;
+        }
+        let gone: Vec<&Id> =
+            suite.tests.iter().map(|test| &test.test).filter(|id| !without.tests.iter().any(|test| test.test == **id)).collect();
+        without.changes.retain(|change: &SuiteChange| !gone.contains(&&change.test));
+        (without != *suite).then_some(without)
     }
 
     fn is(&self, conversation: Option<&Key>, user: Option<&Key>) -> bool {

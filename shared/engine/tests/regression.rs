@@ -1,9 +1,10 @@
 //! What becomes of failed conversations.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "a test")]
 
 use std::sync::LazyLock;
 
+use flywheel_engine::erasure::Whose;
 use flywheel_engine::regression::{Generated, Run, generate, locate, shortfalls};
 use flywheel_engine::signals::Rules;
 use flywheel_model::{
@@ -283,6 +284,26 @@ fn odd_conversations_are_borne() {
 fn a_step_is_not_named_where_nothing_speaks_for_one() {
     let turns = json!([user("What is love?"), says("A feeling.")]);
     assert_eq!(locate(&observation("i", 1, json!({ "resolved": false, "turns": turns })), &[], &policy("")), None);
+}
+
+#[test]
+fn what_is_theirs_goes_out_of_a_suite() {
+    let failed: Vec<Observation> = (1..=3).map(claimed).chain((1..=2).map(refused)).collect();
+    let (suite, _) = made(&failed, &all_resolved(), &policy(""), None);
+    let whose = |name: &str| Whose::Conversation(name.try_into().unwrap());
+    assert_eq!(whose("nobody").out_of_suite(&suite), None);
+    let counts = |suite: &Suite| {
+        let mut counts: Vec<u64> = suite.tests.iter().map(|test| test.conversations).collect();
+        counts.sort_unstable();
+        counts
+    };
+    assert_eq!(counts(&suite), [2, 3]);
+    let made_from = suite.tests.iter().find(|test| test.conversations == 3).unwrap().sources[0].conversation.clone();
+    assert_eq!(counts(&Whose::Conversation(made_from.clone()).out_of_suite(&suite).unwrap()), [2], "its words are theirs");
+    let other = (1..=3).map(|number| format!("claimed-{number}")).find(|name| *name != made_from.as_str()).unwrap();
+    assert_eq!(counts(&whose(&other).out_of_suite(&suite).unwrap()), [2, 2], "it stands for one less");
+    let lent_by = suite.tests.iter().flat_map(|test| &test.lent_by).next().unwrap().conversation.clone();
+    assert_eq!(counts(&Whose::Conversation(lent_by).out_of_suite(&suite).unwrap()), [2], "an answer is theirs");
 }
 
 /// Failed conversations of a few kinds, told by numbers.

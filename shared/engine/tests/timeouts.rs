@@ -508,16 +508,6 @@ proptest! {
             prop_assert_eq!(within.count(), 1);
         }
     }
-
-    /// The longer a workflow that does not change is watched, the surer is what was decided: a limit that was raised is
-    /// not lowered again.
-    #[test]
-    fn more_of_the_same_does_not_flip_a_decision(
-        seed in any::<u64>(), slow_share in 0.0..0.2_f64, slow in 32.0..60.0_f64, stuck_share in 0.0..0.1_f64,
-    ) {
-        let world = watched(&Workflow { slow_share, slow, stuck_share }, seed);
-        prop_assert!(!flips(&world), "{:?} {:?}", world.moves, world.events.last());
-    }
 }
 
 /// A workflow that does not change, watched for twelve days.
@@ -548,10 +538,12 @@ fn chance_does_not_take_back_a_part_of_the_way() {
     }
 }
 
-/// `FLYWHEEL_SOAK` is how many workflows are watched, in which chance speaks once in so many times.
+/// The longer a workflow that does not change is watched, the surer is what was decided: a limit that was raised is not lowered
+/// again. Chance speaks about once in a hundred thousand workflows, which `FLYWHEEL_SOAK=200000` shows in some minutes; these
+/// 200 are the same each time.
 #[test]
-fn chance_flips_next_to_no_decision() {
-    let Some(workflows) = std::env::var("FLYWHEEL_SOAK").ok().and_then(|count| count.parse::<u64>().ok()) else { return };
+fn more_of_the_same_does_not_flip_a_decision() {
+    let workflows: u64 = std::env::var("FLYWHEEL_SOAK").ok().and_then(|count| count.parse().ok()).unwrap_or(200);
     let mut flipped = Vec::new();
     for seed in 0..workflows {
         let mut random = fastrand::Rng::with_seed(seed);

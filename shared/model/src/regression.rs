@@ -33,6 +33,9 @@ pub struct RegressionTest {
     /// What tools answer, in the order in which they were called.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fixtures: Vec<Fixture>,
+    /// The resolved conversations that lent an answer which the one that failed does not have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lent_by: Vec<TestSource>,
     /// What must hold, checked without a model.
     pub expects: Expectations,
     /// Where the right answer comes from.
@@ -326,9 +329,8 @@ pub struct TestSource {
     /// Its identity in the ledger.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub signal: Id,
-    /// The conversation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub conversation: Option<Key>,
+    /// The conversation: its name, or the signal's.
+    pub conversation: Key,
     /// The user's placeholder, so that what is theirs can be found and erased.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<Key>,

@@ -44,7 +44,7 @@ pub fn shortfalls(expects: &Expectations, run: &Run<'_>) -> Vec<String> {
         }
     }
     for (place, called) in calls.iter().enumerate() {
-        let changes = expects.nothing_else_by.iter().any(|tool| *tool == called.call.name);
+        let changes = expects.nothing_else_by.contains(&called.call.name);
         if changes && !called.failed() && !made.contains(&Some(place)) {
             found.push(format!("{} was called beyond what is expected", called.call.name));
         }

@@ -15,8 +15,8 @@ const UNUSUAL: f64 = 0.05;
 /// What is usual in an intent.
 #[derive(Debug, Default)]
 pub(super) struct Usual<'o> {
-    /// The conversations.
-    pub(super) conversations: Vec<&'o Conversation>,
+    /// The conversations, the newest first, each with its observation.
+    pub(super) conversations: Vec<(&'o Observation, &'o Conversation)>,
     tools: BTreeMap<&'o str, UsualTool<'o>>,
     turns: Vec<usize>,
 }
@@ -37,7 +37,7 @@ impl<'o> Usual<'o> {
         let mut usual = Self::default();
         for observation in latest.into_values().rev() {
             let Fact::Conversation(conversation) = &observation.signal.fact else { continue };
-            usual.conversations.push(conversation);
+            usual.conversations.push((observation, conversation));
             usual.turns.push(conversation.turns.iter().filter(|turn| turn.role == Role::Assistant).count());
             let mut seen = BTreeSet::new();
             for called in calls(&conversation.turns).into_iter().filter(|called| !called.failed()) {
@@ -91,7 +91,8 @@ impl<'o> Usual<'o> {
 
     /// Whether next to all of those that are concerned fulfil something. Nothing if they are too few to tell.
     pub(super) fn fulfil(&self, concerned: impl Fn(&Conversation) -> bool, condition: impl Fn(&Conversation) -> bool) -> Option<bool> {
-        let concerned: Vec<_> = self.conversations.iter().filter(|conversation| concerned(conversation)).collect();
+        let concerned: Vec<&Conversation> =
+            self.conversations.iter().map(|(_, conversation)| *conversation).filter(|conversation| concerned(conversation)).collect();
         let fulfilling = concerned.iter().filter(|conversation| condition(conversation)).count();
         (concerned.len() >= ENOUGH).then(|| next_to_all(fulfilling, concerned.len()))
     }

@@ -53,12 +53,16 @@ impl Failed<'_> {
 
     /// As a source of a test.
     pub(super) fn source(&self) -> TestSource {
-        TestSource {
-            signal: self.observation.signal.identity(),
-            conversation: self.conversation.conversation.clone(),
-            user: self.conversation.user.clone(),
-            at: self.observation.signal.at,
-        }
+        source(self.observation, self.conversation)
+    }
+}
+
+fn source(observation: &Observation, conversation: &Conversation) -> TestSource {
+    TestSource {
+        signal: observation.signal.identity(),
+        conversation: conversation.conversation.clone().unwrap_or_else(|| observation.signal.id.clone()),
+        user: conversation.user.clone(),
+        at: observation.signal.at,
     }
 }
 
@@ -83,6 +87,7 @@ pub(super) fn write(failed: &Failed<'_>, test: &Id, intent: &Key, usual: &Usual<
         return None;
     }
     expects.budget = usual.turns().map(|turns| TestBudget { turns: u32::try_from((BUDGET * turns).max(4)).ok(), ..TestBudget::default() });
+    let (fixtures, lent_by) = fixtures(failed.conversation, until, &expects, usual);
     let rubric = (from == AnswerOrigin::Nothing).then(|| rubric(&failed.observation.failures));
     Some(RegressionTest {
         test: test.clone(),
@@ -91,7 +96,8 @@ pub(super) fn write(failed: &Failed<'_>, test: &Id, intent: &Key, usual: &Usual<
         state: TestState::Proposed,
         shares: Vec::new(),
         located: finding.map(|finding| located(finding, &failed.findings)),
-        fixtures: fixtures(failed.conversation, until, &expects, usual),
+        fixtures,
+        lent_by,
         says,
         expects,
         answer_from: from,
@@ -138,8 +144,8 @@ fn as_expected(expects: &Expectations) -> Vec<Turn> {
     }]
 }
 
-/// What tools answered up to a turn, and for expected calls what they answered in resolved conversations.
-fn fixtures(conversation: &Conversation, until: usize, expects: &Expectations, usual: &Usual<'_>) -> Vec<Fixture> {
+/// What tools answered up to a turn, and for expected calls what they answered in resolved conversations, with these.
+fn fixtures(conversation: &Conversation, until: usize, expects: &Expectations, usual: &Usual<'_>) -> (Vec<Fixture>, Vec<TestSource>) {
     let fixture = |call: &ToolCall, result: &ToolResult| Fixture {
         tool: call.name.clone(),
         arguments: call.arguments.clone(),
@@ -152,17 +158,21 @@ fn fixtures(conversation: &Conversation, until: usize, expects: &Expectations, u
         .filter_map(|called| Some(fixture(called.call, called.result?)))
         .take(FIXTURES)
         .collect();
+    let mut lent_by = Vec::new();
     for expected in &expects.calls {
         if fixtures.len() == FIXTURES || fixtures.iter().any(|fixture| fixture.tool == expected.tool && !fixture.error) {
             continue;
         }
-        let resolved = usual.conversations.iter().flat_map(|resolved| calls(&resolved.turns));
-        let answered = resolved
-            .filter(|called| called.call.name == expected.tool && !called.failed())
-            .find_map(|called| Some((called.call, called.result?)));
-        fixtures.extend(answered.map(|(call, result)| fixture(call, result)));
+        let lent = usual.conversations.iter().find_map(|(observation, resolved)| {
+            let called = calls(&resolved.turns).into_iter().find(|called| called.call.name == expected.tool && !called.failed())?;
+            Some((fixture(called.call, called.result?), source(observation, resolved)))
+        });
+        if let Some((fixture, source)) = lent {
+            fixtures.push(fixture);
+            lent_by.push(source);
+        }
     }
-    fixtures
+    (fixtures, lent_by)
 }
 
 /// A step with what speaks for it.
