@@ -352,7 +352,7 @@ async fn promptfoo_runs_a_suite_and_comes_to_the_same_verdicts() {
         let (address, serving) = shop.serve().await.unwrap();
         let url = format!("http://{address}/turn");
         let expected = passed(&suite, &url).await;
-        assert_eq!(expected.len(), if shop == Shop::MENDED { 4 } else { 1 });
+        assert_eq!(expected.len(), if shop == Shop::MENDED { 4 } else { 2 });
         assert_eq!(run(&suite, &url, &format!("suite-shop-{place}")), expected);
         serving.abort();
     }

@@ -12,9 +12,9 @@ use std::sync::LazyLock;
 use flywheel_engine::regression::{Gate, Verdict};
 use flywheel_engine::signals::Rules;
 use flywheel_local::Shop;
-use flywheel_model::{Body, Id, Key, Observation, SignalBatch, Suite, TestState, Turn};
+use flywheel_model::{Body, Id, Key, Observation, Passing, SignalBatch, Suite, TestState, Turn};
 use flywheel_policy::{Policy, TestTarget};
-use flywheel_ports::{AssistantUnderTest, NoReply, Reply, Unavailable};
+use flywheel_ports::{AssistantUnderTest, NoReply, OpenFinding, Proposer, Reply, Suites, Unavailable};
 use flywheel_redaction::Redactor;
 use flywheel_testkit::{SignalMemory, SignalProcess, SuiteMemory, SuiteProcess};
 use jiff::{SignedDuration, Timestamp};
@@ -94,9 +94,9 @@ impl Site {
         Self { signals: Rc::new(RefCell::new(signals)), suites: Rc::new(RefCell::new(suites)), told }
     }
 
-    fn generating(&self) -> generate_tests::World<SignalProcess, SuiteProcess, SuiteProcess, SignalProcess> {
+    fn generating(&self) -> generate_tests::World<SignalProcess, SuiteProcess, SuiteProcess, SignalProcess, Model> {
         let (signals, suites) = (SignalProcess(self.signals.clone()), SuiteProcess(self.suites.clone()));
-        generate_tests::World { observations: signals.clone(), index: suites.clone(), suites, bus: signals }
+        generate_tests::World { observations: signals.clone(), index: suites.clone(), suites, bus: signals, proposer: Model }
     }
 
     fn proving(&self) -> prove_tests::World<SuiteProcess, SignalProcess> {
@@ -105,6 +105,16 @@ impl Site {
 
     fn suite(&self) -> Suite {
         self.suites.borrow().suites[&intent()].0.clone()
+    }
+}
+
+/// A model that proposes something about every conversation, but cites only what one of them has.
+struct Model;
+
+impl Proposer for Model {
+    async fn propose(&self, _: &str, _: &str, conversation: &str) -> Result<String, Unavailable> {
+        assert!(conversation.contains("user_says"));
+        Ok(json!({ "title": "the tea is warm", "questions": [{ "question": "Is it warm?", "cites": "my tea is cold" }] }).to_string())
     }
 }
 
@@ -261,6 +271,50 @@ fn a_noisy_assistant_is_judged_in_as_many_runs_as_it_takes() {
     }
     assert_eq!(gate.verdict(passed, runs), Verdict::Fails, "{passed} of {runs}");
     assert!(passed > 0, "it is noisy");
+}
+
+#[test]
+fn a_model_writes_what_stands_on_the_conversation_and_nothing_else() {
+    for (said, title) in
+        [("Help, my tea is cold", "order-tracking: the tea is warm"), ("Help, my soup is cold", "order-tracking: the user is helped")]
+    {
+        let conversation = json!({
+            "intent": "order-tracking", "resolved": false,
+            "turns": [{ "role": "user", "text": said }, { "role": "assistant", "text": "Sorry about that." }]
+        });
+        let signal = json!({ "id": "cold", "at": now(), "conversation": conversation });
+        let observation = RULES.observe(serde_json::from_value(signal).unwrap(), &Redactor::new(b"a test"));
+        let (signals, told) = counted(&[vec![observation]]);
+        let site = Site { signals: Rc::new(RefCell::new(signals)), suites: Rc::new(RefCell::new(SuiteMemory::new(1, 0.0))), told };
+        let suite = generated(&site, &policy("[tests]\nmodel = \"some-model\"\n"));
+        assert!(suite.tests[0].title.starts_with(title), "{}", suite.tests[0].title);
+        assert!(!suite.tests[0].gates());
+    }
+}
+
+#[test]
+fn what_passes_for_long_is_proposed_for_retirement_once_and_only_while_all_is_well() {
+    let site = Site::new(1, 0.0);
+    let mut suite = generated(&site, &policy(""));
+    let later = now() + SignedDuration::from_hours(24 * 100);
+    let store = SuiteProcess(site.suites.clone());
+    for test in suite.tests.iter_mut().skip(1) {
+        test.passing = Some(Passing { since: now(), retirement_proposed: false });
+    }
+    let tag = finish(store.suite(&intent())).unwrap().unwrap().1;
+    finish(store.put_suite(&suite, Some(&tag), now())).unwrap().unwrap();
+    let open = OpenFinding { finding: Id::of("finding", &["f"]), intent: intent(), since: later };
+    site.suites.borrow_mut().findings.insert(open.finding.clone(), open.clone());
+    finish(site.generating().tend(&policy(""), later)).unwrap();
+    let proposed = |site: &Site| site.suite().tests.iter().filter(|test| test.passing.is_some_and(|it| it.retirement_proposed)).count();
+    assert_eq!(proposed(&site), 0, "the intent has a finding");
+    site.suites.borrow_mut().findings.clear();
+    for _ in 0..2 {
+        finish(site.generating().tend(&policy(""), later)).unwrap();
+        assert_eq!(proposed(&site), 2);
+    }
+    let told = |event: &flywheel_model::Event| matches!(&event.body, Body::TestsDecided(decision) if decision.failed == 0);
+    assert_eq!(site.signals.borrow().ledger.values().filter(|event| told(event)).count(), 1);
 }
 
 proptest! {

@@ -388,6 +388,9 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     generate.allow(datasets.put("tests"));
     generate.allow(datasets.delete("tests"));
     generate.allow(datasets.list_all());
+    if let Some(grant) = Assistants::of(policy).propose() {
+        generate.allow(grant);
+    }
     generate.env("FLYWHEEL_SIGNALS_TABLE", signals.name());
     generate.env("FLYWHEEL_EVIDENCE_BUCKET", evidence.name());
     generate.env("FLYWHEEL_DATASETS_BUCKET", datasets.name());

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flywheel_engine::regression::{Generated, generate};
-use flywheel_model::{Id, Key, Observation, SuiteReceipt};
-use flywheel_policy::Policy;
-use flywheel_ports::{Bus, ConversationIndex, Noted, Observations, Suites, Unavailable};
+use flywheel_engine::regression::{Generated, INSTRUCTIONS, conversation_of, generate, propose_retirements, take_proposal};
+use flywheel_model::{Id, Key, Observation, Suite, SuiteChangeKind, SuiteDecision, SuiteReceipt};
+use flywheel_policy::{Mode, Policy};
+use flywheel_ports::{Bus, ConversationIndex, Noted, Observations, Proposer, Suites, Unavailable};
 use futures::{StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 
@@ -17,7 +17,7 @@ const FAILED_AT_MOST: usize = 500;
 /// The latest resolved conversations that they are compared with.
 const RESOLVED_AT_MOST: usize = 200;
 
-/// Objects of evidence read at the same time: each is some hundred kilobytes in memory.
+/// Objects of evidence read, and questions asked of a model, at the same time: an object is some hundred kilobytes in memory.
 const AT_ONCE: usize = 8;
 
 /// Tries to be the one who writes a suite.
@@ -42,7 +42,7 @@ impl Report {
     }
 }
 
-impl<O: Observations, I: ConversationIndex, S: Suites, B: Bus> World<O, I, S, B> {
+impl<O: Observations, I: ConversationIndex, S: Suites, B: Bus, P: Proposer> World<O, I, S, B, P> {
     /// Makes tests of the conversations of an intent that failed since a time, and keeps them in its suite. Without a
     /// finding somebody asked for it.
     ///
@@ -71,18 +71,59 @@ impl<O: Observations, I: ConversationIndex, S: Suites, B: Bus> World<O, I, S, B>
                     self.bus.publish(&[hold.event(&cause, now)]).await?;
                     return Ok(report);
                 }
-                Generated::Changed { suite, decision } => {
+                Generated::Changed { mut suite, decision } => {
                     report.changes = decision.changes.len() as u64;
-                    let decision = decision.event(finding.cloned().into_iter().collect(), now);
-                    self.bus.publish(std::slice::from_ref(&decision)).await?;
-                    let Some(written) = self.suites.put_suite(&suite, tag, now).await? else { continue };
-                    let receipt = SuiteReceipt::of(&suite, written.object, written.sha256);
-                    self.bus.publish(&[receipt.event(&decision.id, now)]).await?;
-                    return Ok(report);
+                    self.let_propose(&mut suite, &decision, policy).await;
+                    if self.keep(&suite, tag, decision, finding, now).await? {
+                        return Ok(report);
+                    }
                 }
             }
         }
         Err(Unavailable { what: "write a suite", why: format!("{TRIES} times others wrote it") })
+    }
+
+    /// Proposes to retire what has passed for long, and says how much that is.
+    pub(crate) async fn propose_retirements(&self, intent: &Key, policy: &Policy, now: Timestamp) -> Result<u64, Unavailable> {
+        let Some((suite, tag)) = self.suites.suite(intent).await? else { return Ok(0) };
+        let Some((next, decision)) = propose_retirements(&suite, policy, now) else { return Ok(0) };
+        let changes = decision.changes.len() as u64;
+        // If somebody else was faster, the next look proposes it.
+        Ok(if self.keep(&next, Some(&tag), decision, None, now).await? { changes } else { 0 })
+    }
+
+    /// Publishes what was decided and writes the suite. `false` if somebody else was faster.
+    async fn keep(
+        &self,
+        suite: &Suite,
+        tag: Option<&str>,
+        decision: SuiteDecision,
+        finding: Option<&Id>,
+        now: Timestamp,
+    ) -> Result<bool, Unavailable> {
+        let decision = decision.event(finding.cloned().into_iter().collect(), now);
+        self.bus.publish(std::slice::from_ref(&decision)).await?;
+        let Some(written) = self.suites.put_suite(suite, tag, now).await? else { return Ok(false) };
+        let receipt = SuiteReceipt::of(suite, written.object, written.sha256);
+        self.bus.publish(&[receipt.event(&decision.id, now)]).await?;
+        Ok(true)
+    }
+
+    /// Lets the policy's model propose a title and questions for new tests that only a judge can tell of. What it does not
+    /// answer, or answers wrongly, is done without.
+    async fn let_propose(&self, suite: &mut Suite, decision: &SuiteDecision, policy: &Policy) {
+        let Some(model) = policy.tests.model.as_deref().filter(|_| policy.mode == Mode::Act) else { return };
+        let added: BTreeSet<&Id> =
+            decision.changes.iter().filter(|change| change.what == SuiteChangeKind::Added).map(|change| &change.test).collect();
+        let new = suite.tests.iter_mut().filter(|test| test.rubric.is_some() && added.contains(&test.test));
+        futures::stream::iter(new)
+            .for_each_concurrent(AT_ONCE, |test| async move {
+                let answer = self.proposer.propose(model, INSTRUCTIONS, &conversation_of(test)).await.map_err(|error| error.to_string());
+                if let Err(why) = answer.and_then(|answer| take_proposal(test, model, &answer)) {
+                    tracing::warn!(test = test.test.as_str(), why, "the model's proposal is not used");
+                }
+            })
+            .await;
     }
 
     /// The latest conversations of an intent that failed, or that did not. What was erased since is not among them.

@@ -12,7 +12,7 @@ pub use generate::Report;
 
 /// The world that tests are made in.
 #[derive(Debug)]
-pub struct World<O, I, S, B> {
+pub struct World<O, I, S, B, P> {
     /// The evidence.
     pub observations: O,
     /// Which conversations there were.
@@ -21,4 +21,6 @@ pub struct World<O, I, S, B> {
     pub suites: S,
     /// The bus.
     pub bus: B,
+    /// The model that may propose titles and questions.
+    pub proposer: P,
 }

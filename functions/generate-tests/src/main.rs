@@ -1,7 +1,9 @@
 //! The function on the queue of conversations and findings that tests are made of.
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
-use flywheel_adapters::{ConversationTable, EventBridgeBus, PolicySource, S3Observations, S3Suites, SignalTable, load_config};
+use flywheel_adapters::{
+    BedrockProposer, ConversationTable, EventBridgeBus, PolicySource, S3Observations, S3Suites, SignalTable, load_config,
+};
 use flywheel_kit::{Metrics, Redeliver, Unit, each_message, start_logging, trigger, variable};
 use flywheel_model::{Body, Event};
 use generate_tests::World;
@@ -18,6 +20,7 @@ async fn main() -> Result<(), Error> {
         index: ConversationTable::new(&config, signals),
         suites: S3Suites::new(&config, variable("FLYWHEEL_DATASETS_BUCKET")?),
         bus: EventBridgeBus::new(&config, variable("FLYWHEEL_BUS")?),
+        proposer: BedrockProposer::new(&config),
     };
     let policies = PolicySource::from_variables(&config, variable)?;
     let (world, policies) = (&world, &policies);

@@ -3,12 +3,12 @@
 use flywheel_engine::signals::resolution;
 use flywheel_model::{Body, Event, Evidence, Fact, Metric, Observation, Scope, SignalBatch};
 use flywheel_policy::Policy;
-use flywheel_ports::{Bus, ConversationIndex, Noted, Observations, OpenFinding, Suites, Unavailable};
+use flywheel_ports::{Bus, ConversationIndex, Noted, Observations, OpenFinding, Proposer, Suites, Unavailable};
 use jiff::Timestamp;
 
 use crate::{Report, World};
 
-impl<O: Observations, I: ConversationIndex, S: Suites, B: Bus> World<O, I, S, B> {
+impl<O: Observations, I: ConversationIndex, S: Suites, B: Bus, P: Proposer> World<O, I, S, B, P> {
     /// Notes the conversations of a batch that failed or of which it is known that they were resolved. Says how many.
     ///
     /// # Errors
@@ -43,14 +43,20 @@ impl<O: Observations, I: ConversationIndex, S: Suites, B: Bus> World<O, I, S, B>
         self.generate(intent, since, Some(&finding.finding), policy, now).await
     }
 
-    /// Makes tests for all open findings anew: more conversations may have failed, or an event was lost.
+    /// Makes tests for all open findings anew, since more conversations may have failed, or an event was lost; and proposes to
+    /// retire tests of intents without one.
     ///
     /// # Errors
     /// If something that it needs does not answer.
     pub async fn tend(&self, policy: &Policy, now: Timestamp) -> Result<Report, Unavailable> {
-        let mut all = Report::default();
-        for open in self.index.open_findings().await? {
+        let (mut all, open) = (Report::default(), self.index.open_findings().await?);
+        for open in &open {
             all.add(self.generate(&open.intent, open.since, Some(&open.finding), policy, now).await?);
+        }
+        for intent in self.suites.intents().await? {
+            if !open.iter().any(|open| open.intent == intent) {
+                all.changes += self.propose_retirements(&intent, policy, now).await?;
+            }
         }
         Ok(all)
     }

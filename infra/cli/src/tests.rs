@@ -7,10 +7,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand, ValueEnum};
-use flywheel_adapters::{Assistants, ConversationTable, EventBridgeBus, S3Observations, S3Suites, SignalTable};
+use flywheel_adapters::{Assistants, BedrockProposer, ConversationTable, EventBridgeBus, S3Observations, S3Suites, SignalTable};
 use flywheel_engine::regression::{Gate, Verdict};
 use flywheel_exports::{SuiteFormat, export_suite};
-use flywheel_model::{Decided, Key, RegressionTest, Suite, SuiteChange, SuiteChangeKind, TestState};
+use flywheel_model::{Decided, Key, Passing, RegressionTest, Suite, SuiteChange, SuiteChangeKind, TestState};
 use flywheel_policy::{Assistant, TestPolicy, TestTarget};
 use flywheel_ports::{AssistantUnderTest, Suites};
 use generate_tests::World;
@@ -193,9 +193,10 @@ impl Tests<'_> {
         listed.sort_by(|one, other| (&one.intent, other.conversations, &one.test).cmp(&(&other.intent, one.conversations, &other.test)));
         let rows = listed.iter().map(|test| {
             let proof = test.proof.runs.as_ref().map_or_else(|| "-".to_owned(), |runs| format!("{} of {} fail", runs.failed, runs.runs));
+            let proposed = test.passing.is_some_and(|passing| passing.retirement_proposed);
             vec![
                 test.test.as_str()[..8].to_owned(),
-                test.state.word().to_owned(),
+                format!("{}{}", test.state.word(), if proposed { ", retire?" } else { "" }),
                 test.conversations.to_string(),
                 test.answer_from.as_str().to_owned(),
                 proof,
@@ -225,6 +226,7 @@ impl Tests<'_> {
             index: ConversationTable::new(&self.site.sdk, table),
             suites: self.suites.clone(),
             bus: EventBridgeBus::new(&self.site.sdk, self.site.output("Bus")?.to_owned()),
+            proposer: BedrockProposer::new(&self.site.sdk),
         };
         let report = world.generate(&intent, since.unwrap_or(Timestamp::UNIX_EPOCH), None, &policy, now).await?;
         self.output.hint(&format!(
@@ -296,7 +298,8 @@ impl Run {
             let suite: Suite = serde_json::from_str(&text).with_context(|| format!("{} is no suite", path.display()))?;
             let sdk = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
             let assistants = Assistants::new(&sdk, String::new());
-            return self.against(&suite, &assistants.of(&endpoint(url)?), Gate::new(&TestPolicy::default(), gating(&suite)), output).await;
+            let gate = Gate::new(&TestPolicy::default(), gating(&suite));
+            return Ok(self.against(&suite, &assistants.of(&endpoint(url)?), gate, output).await?.code());
         }
         let site = Site::connect(stack).await?;
         let (policy, bucket) = (site.policy().await?, site.output("DatasetsBucket")?.to_owned());
@@ -315,11 +318,15 @@ impl Run {
                 )
             })?,
         };
-        let assistants = Assistants::new(&site.sdk, bucket);
-        self.against(&suite, &assistants.of(&target), Gate::new(&policy.tests, gating(&suite)), output).await
+        let assistants = Assistants::new(&site.sdk, bucket.clone());
+        let report = self.against(&suite, &assistants.of(&target), Gate::new(&policy.tests, gating(&suite)), output).await?;
+        if self.suite.is_none() {
+            note_passing(&S3Suites::new(&site.sdk, bucket), &suite.intent, &report).await?;
+        }
+        Ok(report.code())
     }
 
-    async fn against(&self, suite: &Suite, assistant: &impl AssistantUnderTest, gate: Gate, output: &Output) -> Result<ExitCode> {
+    async fn against(&self, suite: &Suite, assistant: &impl AssistantUnderTest, gate: Gate, output: &Output) -> Result<Report> {
         let mut ran = Vec::new();
         let tests: Vec<&RegressionTest> = suite.tests.iter().filter(|test| test.gates()).collect();
         for (place, test) in tests.iter().enumerate() {
@@ -361,8 +368,27 @@ impl Run {
         if tests.is_empty() {
             output.hint("no test of this suite counts: nothing was run");
         }
-        Ok(if may_be_released { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(report)
     }
+}
+
+/// Notes in a suite since when its tests pass: what has passed for long may be retired.
+async fn note_passing(suites: &S3Suites, intent: &Key, report: &Report) -> Result<()> {
+    let now = Timestamp::now();
+    let Some((mut suite, tag)) = suites.suite(intent).await? else { return Ok(()) };
+    let before = suite.clone();
+    for test in &mut suite.tests {
+        match report.tests.iter().find(|ran| ran.test == test.test.as_str()) {
+            Some(ran) if ran.verdict == "passes" => drop(test.passing.get_or_insert(Passing { since: now, retirement_proposed: false })),
+            Some(_) => test.passing = None,
+            None => {}
+        }
+    }
+    if suite != before {
+        // If somebody else writes it meanwhile, the next run notes it.
+        suites.put_suite(&suite, Some(&tag), now).await?;
+    }
+    Ok(())
 }
 
 impl Ran {
@@ -373,6 +399,10 @@ impl Ran {
 }
 
 impl Report {
+    fn code(&self) -> ExitCode {
+        if self.may_be_released { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+
     fn junit(&self) -> String {
         let mut junit = Junit::new(&format!("tests {}", self.intent));
         for one in &self.tests {
@@ -467,6 +497,10 @@ fn told(test: &RegressionTest, changes: &[&SuiteChange]) -> String {
     }
     if let Some(runs) = &test.proof.runs {
         let _ = writeln!(told, "  {} of {} runs against {} failed, {}", runs.failed, runs.runs, runs.target, runs.at);
+    }
+    if let Some(passing) = test.passing {
+        let proposed = if passing.retirement_proposed { "; retiring it is proposed" } else { "" };
+        let _ = writeln!(told, "  it has passed each run since {}{proposed}", passing.since);
     }
     told.push_str("\nFrom\n");
     for source in &test.sources {

@@ -3,15 +3,19 @@ use flywheel_policy::{Assistant, Policy};
 use super::Grant;
 use crate::cfn::{self, Exp};
 
-/// The assistants that the policy names as targets of tests. They are the team's own.
+/// The assistants that the policy names as targets of tests, and the model that may propose what is asked of a judge. They are the team's own.
 #[derive(Debug)]
-pub struct Assistants(Vec<Assistant>);
+pub struct Assistants {
+    targets: Vec<Assistant>,
+    /// The model that may propose titles and questions.
+    proposer: Option<String>,
+}
 
 impl Assistants {
     /// Those of the policy.
     #[must_use]
     pub fn of(policy: &Policy) -> Self {
-        Self(policy.tests.targets.iter().map(|target| target.assistant.clone()).collect())
+        Self { targets: policy.tests.targets.iter().map(|target| target.assistant.clone()).collect(), proposer: policy.tests.model.clone() }
     }
 
     /// Leave to ask them, each by its exact name. An endpoint asks for no leave of AWS but for its secret.
@@ -24,7 +28,13 @@ impl Assistants {
             }
             Assistant::Model { model, .. } => Some(Grant::new("AskModel", ["bedrock:InvokeModel"], model_arns(model))),
         };
-        self.0.iter().filter_map(grant).collect()
+        self.targets.iter().filter_map(grant).collect()
+    }
+
+    /// Leave to ask for proposals.
+    #[must_use]
+    pub fn propose(&self) -> Option<Grant> {
+        self.proposer.as_ref().map(|model| Grant::new("AskForProposals", ["bedrock:InvokeModel"], model_arns(model)))
     }
 }
 

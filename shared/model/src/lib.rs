@@ -32,8 +32,8 @@ pub use id::{DataSourceId, Id};
 pub use preflight::{Backtest, Need, PreflightChange, PreflightCheck, PreflightHold, PreflightReceipt, PreflightRun};
 pub use refresh::{AskedAgain, Refresh, RefreshHold, Refreshed};
 pub use regression::{
-    AnswerOrigin, Clue, ClueKind, Expectations, Expected, ExpectedCall, Fixture, Located, Proof, ProofRuns, RegressionTest, Rubric, Suite,
-    SuiteChange, SuiteChangeKind, SuiteDecision, SuiteHold, SuiteReceipt, TestBudget, TestProved, TestSource, TestState,
+    AnswerOrigin, Clue, ClueKind, Expectations, Expected, ExpectedCall, Fixture, Located, Passing, Proof, ProofRuns, RegressionTest,
+    Rubric, Suite, SuiteChange, SuiteChangeKind, SuiteDecision, SuiteHold, SuiteReceipt, TestBudget, TestProved, TestSource, TestState,
 };
 pub use signal::{
     Alarm, AlarmState, Check, Conversation, Evaluation, Fact, Feedback, Key, KeyError, Passage, Rating, Release, Retrieval, Role,

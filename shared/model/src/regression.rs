@@ -45,6 +45,9 @@ pub struct RegressionTest {
     pub rubric: Option<Rubric>,
     /// Whether it fails on what it is made to catch, and can be passed.
     pub proof: Proof,
+    /// Since when each run of the suite passed it; none if the last one did not, or there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passing: Option<Passing>,
     /// The conversations that it stands for, newest first, at most [`RegressionTest::SOURCES`]; the first is the one that it
     /// was made from.
     pub sources: Vec<TestSource>,
@@ -289,6 +292,21 @@ impl AnswerOrigin {
 pub struct Rubric {
     /// Questions to be answered with yes.
     pub questions: Vec<String>,
+    /// The model that proposed them; none if they were made of the evidence by rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposed_by: Option<String>,
+}
+
+/// A test that passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Passing {
+    /// The first of the runs that passed it, without one in between that did not.
+    #[cfg_attr(feature = "schema", schemars(with = "String", extend("format" = "date-time")))]
+    pub since: Timestamp,
+    /// It has passed for so long that retiring it is proposed; a person decides.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retirement_proposed: bool,
 }
 
 /// Whether a test does what it is for.
@@ -401,6 +419,8 @@ pub enum SuiteChangeKind {
     Flickers,
     /// It is no longer run.
     Retired,
+    /// It has passed for long while its intent is healthy: retiring it is proposed.
+    RetirementProposed,
 }
 
 /// A complete action: a suite gets these tests.

@@ -20,12 +20,17 @@ pub struct TestPolicy {
     pub review: bool,
     /// Tools that change something, in lower case. Empty: those whose names say so (`cancel_order`, `updateAddress`).
     pub changing: Vec<String>,
+    /// A test that has passed for this many days while its intent had no finding and no conversation failed so is proposed for
+    /// retirement. 7 to 3,650, default 90.
+    pub retire_days: u32,
     /// Runs of a new test against the version that failed, if a target is named. 1 to 50, default 5.
     pub proof_runs: u32,
     /// The share of its runs that an active test must pass, 0.5 to 1, default 0.9 …
     pub pass_rate: f64,
     /// … and how sure that must be, either way. 0.8 to 0.999, default 0.95. Both decide how many runs a gate needs.
     pub confidence: f64,
+    /// The Bedrock model that may propose titles and questions for a judge; none: rules alone write them.
+    pub model: Option<String>,
     /// The assistants that tests are run against. The first that serves an intent proves its new tests.
     pub targets: Vec<TestTarget>,
 }
@@ -89,9 +94,11 @@ pub(crate) struct Tests {
     keep_days: Option<Spanned<u32>>,
     review: bool,
     changing: Vec<Spanned<String>>,
+    retire_days: Option<Spanned<u32>>,
     proof_runs: Option<Spanned<u32>>,
     pass_rate: Option<Spanned<f64>>,
     confidence: Option<Spanned<f64>>,
+    model: Option<Spanned<String>>,
     target: Vec<Spanned<TargetTable>>,
 }
 
@@ -126,9 +133,11 @@ impl Check<'_> {
             keep_days: self.number("tests.keep_days", table.keep_days, 14, 1..=30),
             review: table.review,
             changing: self.words("tests.changing", table.changing),
+            retire_days: self.number("tests.retire_days", table.retire_days, 90, 7..=3_650),
             proof_runs: self.number("tests.proof_runs", table.proof_runs, 5, 1..=50),
             pass_rate: self.number("tests.pass_rate", table.pass_rate, 0.9, 0.5..=1.0),
             confidence: self.number("tests.confidence", table.confidence, 0.95, 0.8..=0.999),
+            model: table.model.map(|model| self.named("tests.model", model)),
             targets,
         }
     }

@@ -25,7 +25,7 @@ pub use findings::{Alarms, Looked, Memory, Questions, Refreshes};
 pub use guardrail::{Found, Guardrail, guard};
 pub use logs::{Bodies, Conversations, Group, KeptSpan, Salt, SignalQueue, Spans};
 pub use preflight::{Checks, Denials, Releases, Surroundings};
-pub use regression::{AssistantUnderTest, ConversationIndex, NoReply, Noted, OpenFinding, Reply, Suites, WrittenSuite};
+pub use regression::{AssistantUnderTest, ConversationIndex, NoReply, Noted, OpenFinding, Proposer, Reply, Suites, WrittenSuite};
 pub use signals::{Counted, Counts, Observations, SignalStore};
 pub use timeouts::{KeptRuns, Settings, Taken, TimeoutStore};
 

@@ -73,6 +73,12 @@ pub struct WrittenSuite {
     pub sha256: String,
 }
 
+/// A model that proposes titles and questions for a judge.
+pub trait Proposer {
+    /// What it writes, by these instructions, about a conversation told as JSON.
+    async fn propose(&self, model: &str, instructions: &str, conversation: &str) -> Result<String, Unavailable>;
+}
+
 /// An assistant that tests are run against.
 pub trait AssistantUnderTest {
     /// Its next turn, after these: what it says, the tools that it calls, or both. The caller answers the calls. `run` tells

@@ -24,7 +24,8 @@ pub enum Verdict {
 pub struct Gate {
     good: f64,
     bad: f64,
-    /// Of a good test being called bad, and of a bad one being called good.
+    /// Of a good test being called bad, and of a bad one being called good: by the sequential test, and once more by the one
+    /// that ends it.
     errors: [f64; 2],
     most: u32,
     /// The fixed-sample test's least number of passes in `most` runs.
@@ -39,7 +40,8 @@ impl Gate {
     /// what the policy's confidence leaves (Bonferroni); so is that of each bad test to pass.
     #[must_use]
     pub fn new(policy: &TestPolicy, tests: usize) -> Self {
-        let error = 1.0 - policy.confidence;
+        // Half for the sequential test, half for the verdict that it may be ended with.
+        let error = (1.0 - policy.confidence) / 2.0;
         // A rate of 1 would call a test bad for one failure in a million runs.
         let good = policy.pass_rate.min(0.999);
         let mut gate = Self { good, bad: good / 2.0, errors: [error / tests.max(1) as f64, error], most: MOST, least: MOST };
@@ -99,8 +101,8 @@ impl Gate {
              passes, {fails} of one that never does, and {} at most.",
             self.good * 100.0,
             self.bad * 100.0,
-            self.errors[0] * tests.max(1) as f64 * 100.0,
-            self.errors[1] * 100.0,
+            2.0 * self.errors[0] * tests.max(1) as f64 * 100.0,
+            2.0 * self.errors[1] * 100.0,
             self.most
         )
     }
@@ -136,9 +138,8 @@ mod tests {
 
     #[test]
     fn what_always_does_the_same_is_decided_in_a_few_runs() {
-        assert_eq!(gate(1).fewest(), [5, 2]);
-        let [passes, fails] = gate(40).fewest();
-        assert!(passes <= 5 && fails <= 4, "{passes} {fails}");
+        assert_eq!((gate(1).fewest(), gate(1).most()), ([6, 3], 16));
+        assert_eq!((gate(40).fewest(), gate(40).most()), ([6, 5], 25));
     }
 
     #[test]
@@ -147,9 +148,9 @@ mod tests {
         for tests in [1, 10, 40] {
             let gate = gate(tests);
             let held_up = (0..5_000).filter(|_| (0..tests).any(|_| decide(&gate, 0.9, &mut random).0 == Verdict::Fails)).count();
-            assert!(held_up <= 5_000 * 6 / 100, "{tests}: {held_up}");
+            assert!(held_up <= 5_000 * 5 / 100, "{tests}: {held_up}");
             let passed = (0..5_000).filter(|_| decide(&gate, 0.45, &mut random).0 == Verdict::Passes).count();
-            assert!(passed <= 5_000 * 6 / 100, "{tests}: {passed}");
+            assert!(passed <= 5_000 * 5 / 100, "{tests}: {passed}");
         }
     }
 
@@ -158,6 +159,5 @@ mod tests {
         let gate = gate(40);
         let mut random = fastrand::Rng::with_seed(7);
         assert!((0..2_000).all(|_| decide(&gate, 0.7, &mut random).1 <= gate.most()));
-        assert!(gate.most() <= 40, "{}", gate.most());
     }
 }

@@ -9,6 +9,7 @@ mod check;
 mod deeds;
 mod gate;
 mod locate;
+mod proposal;
 mod steps;
 mod suite;
 mod usual;
@@ -16,4 +17,5 @@ mod write;
 
 pub use check::{Run, same, shortfalls};
 pub use gate::{Gate, Verdict};
-pub use suite::{Generated, generate, locate};
+pub use proposal::{INSTRUCTIONS, conversation_of, take_proposal};
+pub use suite::{Generated, generate, locate, propose_retirements};

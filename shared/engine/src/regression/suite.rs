@@ -7,7 +7,7 @@ use flywheel_model::{
     TestState,
 };
 use flywheel_policy::{Mode, Policy};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::locate::findings;
 use super::usual::Usual;
@@ -130,6 +130,37 @@ pub fn locate(failed: &Observation, resolved: &[Observation], policy: &Policy) -
     let Fact::Conversation(conversation) = &failed.signal.fact else { return None };
     let findings = findings(conversation, &failed.failures, &Usual::of(resolved), &policy.tests.changing);
     findings.first().map(|strongest| located(strongest, &findings))
+}
+
+/// Proposes to retire tests of an intent that has no finding: those that have passed for long, and stand for no conversation that
+/// failed since. Nothing if there are none that it has not proposed.
+#[must_use]
+pub fn propose_retirements(suite: &Suite, policy: &Policy, now: Timestamp) -> Option<(Suite, SuiteDecision)> {
+    let long_ago = now - SignedDuration::from_hours(24 * i64::from(policy.tests.retire_days));
+    let (mut next, mut changes) = (suite.clone(), Vec::new());
+    for test in next.tests.iter_mut().filter(|test| test.state == TestState::Active) {
+        let quiet = test.sources.iter().all(|source| source.at <= long_ago);
+        let Some(passing) = test.passing.as_mut().filter(|passing| quiet && passing.since <= long_ago && !passing.retirement_proposed)
+        else {
+            continue;
+        };
+        passing.retirement_proposed = true;
+        changes.push(SuiteChange {
+            test: test.test.clone(),
+            what: SuiteChangeKind::RetirementProposed,
+            why: format!("It has passed since {}, and no conversation failed so for {} days.", passing.since, policy.tests.retire_days),
+            finding: None,
+            conversations: Vec::new(),
+            at: now,
+        });
+    }
+    if changes.is_empty() {
+        return None;
+    }
+    next.changes.splice(0..0, changes.iter().cloned());
+    next.changes.truncate(Suite::CHANGES);
+    let dry_run = policy.mode == Mode::DryRun;
+    Some((next, SuiteDecision { intent: suite.intent.clone(), changes, failed: 0, groups: 0, covered: 0, dry_run }))
 }
 
 /// Conversations that failed in the same way.

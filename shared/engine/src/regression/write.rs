@@ -103,6 +103,7 @@ pub(super) fn write(failed: &Failed<'_>, test: &Id, intent: &Key, usual: &Usual<
         answer_from: from,
         rubric,
         proof,
+        passing: None,
         sources: vec![failed.source()],
         conversations: 1,
     })
@@ -221,5 +222,5 @@ fn rubric(failures: &[Failure]) -> Rubric {
     let by_reason: BTreeMap<FailureReason, String> = failures.iter().map(|failure| (failure.reason, question(failure))).collect();
     let mut questions: Vec<String> = by_reason.into_values().collect();
     questions.dedup();
-    Rubric { questions }
+    Rubric { questions, proposed_by: None }
 }
