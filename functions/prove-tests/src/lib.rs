@@ -52,12 +52,15 @@ impl<S: Suites, B: Bus> World<S, B> {
             if begun.elapsed() > TIME {
                 break;
             }
+            // A test that fails since the assistant is slow today proves nothing.
+            let mut test = test.clone();
+            test.expects.budget = None;
             let mut failed = 0;
             for run in 0..policy.tests.proof_runs {
-                let rehearsal = rehearse(test, &assistant, &format!("{}-{run}", test.test)).await?;
+                let rehearsal = rehearse(&test, &assistant, &format!("{}-{run}", test.test)).await?;
                 failed += u32::from(!rehearsal.shortfalls.is_empty());
             }
-            proved.push((test.test.clone(), ProofRuns { target: target.name.to_string(), failed, runs: policy.tests.proof_runs, at: now }));
+            proved.push((test.test, ProofRuns { target: target.name.to_string(), failed, runs: policy.tests.proof_runs, at: now }));
         }
         if !proved.is_empty() {
             self.keep(intent, &proved, cause, policy.tests.review, now).await?;

@@ -62,7 +62,8 @@ fn resolved(number: i64) -> Observation {
         answers("done"),
         says("Your order has been cancelled."),
     ];
-    observation(&format!("good-{number}"), number, json!({ "resolved": true, "turns": turns }))
+    let told = json!({ "resolved": true, "turns": turns, "seconds": 10.0 + number as f64, "output_tokens": 100 + number });
+    observation(&format!("good-{number}"), number, told)
 }
 
 fn all_resolved() -> Vec<Observation> {
@@ -132,6 +133,8 @@ fn a_claim_without_the_call_has_to_be_made_true() {
     assert_eq!((located.turn, located.by[0].kind), (3, ClueKind::ClaimWithoutCall));
     assert_eq!(test.expects.calls[0].tool, "cancel_order");
     assert_eq!(test.says, ["Please cancel order B1", "Thank you"]);
+    let budget = test.expects.budget.unwrap();
+    assert_eq!((budget.turns, budget.seconds, budget.tokens), (Some(6), Some(36.0), Some(216)));
     // What a tool answers that the recording did not call comes from those that were resolved.
     assert!(test.fixtures.iter().any(|fixture| fixture.tool == "cancel_order" && fixture.result.as_deref() == Some("done")));
     assert!(!shortfalls(&test.expects, &Run::of(turns(&claimed(1)))).is_empty());

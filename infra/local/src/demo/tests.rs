@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use aws_sdk_dynamodb::types::AttributeValue;
 use flywheel_deploy::Deployed;
 use flywheel_engine::findings::History;
-use flywheel_model::{Body, Count, Event, Hour, Metric, RegressionTest, TestState};
+use flywheel_model::{Body, Count, Event, Evidence, Hour, Metric, RegressionTest, TestState};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -99,7 +99,16 @@ impl<'a> Day<'a> {
             events.iter().any(opened)
         })
         .await?;
-        terminal.done("Finding", &format!("conversation_failures of {INTENT}"));
+        let rates = self.events().await?.into_iter().find_map(|event| match event.body {
+            Body::FindingOpened(finding) if finding.metric == Metric::ConversationFailures => match finding.evidence {
+                Evidence::Rates(rates) => Some(rates),
+                Evidence::Alarm { .. } => None,
+            },
+            _ => None,
+        });
+        let rates = rates.context("a finding without its rates")?;
+        let told = format!("conversation_failures of {INTENT} {:.1}% → {:.1}%", 100.0 * rates.baseline.rate, 100.0 * rates.current.rate);
+        terminal.done("Finding", &format!("{told} ({} of {} since {})", rates.current.events, rates.current.trials, rates.since));
 
         let tool = Tool::new(self.aws)?;
         let tests = self.proved(&tool, terminal).await?;

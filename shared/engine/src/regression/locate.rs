@@ -19,7 +19,7 @@ const QUOTED: usize = 160;
 
 /// Something that speaks for a step having gone wrong.
 #[derive(Debug, Clone)]
-pub(super) struct Finding {
+pub(super) struct Suspicion {
     /// What kind of evidence.
     pub(super) kind: ClueKind,
     /// The turn.
@@ -42,7 +42,7 @@ pub(super) fn claims(turns: &[Turn], deed: usize) -> bool {
 }
 
 /// Everything that speaks for a step, the strongest first.
-pub(super) fn findings(conversation: &Conversation, failures: &[Failure], usual: &Usual<'_>, changing: &[String]) -> Vec<Finding> {
+pub(super) fn suspicions(conversation: &Conversation, failures: &[Failure], usual: &Usual<'_>, changing: &[String]) -> Vec<Suspicion> {
     let looking = Looking { conversation, calls: calls(&conversation.turns), usual, changing };
     let mut found = Vec::new();
     found.extend(conversation.expected.as_ref().and_then(|expected| looking.departure(expected, AnswerOrigin::Label)));
@@ -88,7 +88,7 @@ impl<'c> Looking<'c> {
     }
 
     /// The first call that changed something and is not expected, or else the first expected one that was not made.
-    fn departure(&self, expected: &Expected, from: AnswerOrigin) -> Option<Finding> {
+    fn departure(&self, expected: &Expected, from: AnswerOrigin) -> Option<Suspicion> {
         let expects = expectations(expected, &self.tools(), self.changing);
         let run = Run::of(&self.conversation.turns);
         if shortfalls(&expects, &run).is_empty() {
@@ -96,7 +96,7 @@ impl<'c> Looking<'c> {
         }
         let is_expected = |called: &&Called<'_>| expects.calls.iter().any(|expected| fits(expected, called.call));
         let beyond = |called: &&Called<'_>| !called.failed() && expects.nothing_else_by.contains(&called.call.name) && !is_expected(called);
-        let finding = |turn, tool: Option<String>, class: String, detail: String| Finding {
+        let suspicion = |turn, tool: Option<String>, class: String, detail: String| Suspicion {
             kind: ClueKind::NotAsExpected,
             turn,
             tool,
@@ -109,7 +109,7 @@ impl<'c> Looking<'c> {
             let tool = &called.call.name;
             // Of a tool that is expected with other arguments, these are wrong; otherwise the call is.
             let class = if expects.calls.iter().any(|expected| expected.tool == *tool) { "otherwise" } else { "not at all" };
-            return Some(finding(
+            return Some(suspicion(
                 called.turn,
                 Some(tool.clone()),
                 format!("expected {class}"),
@@ -124,7 +124,7 @@ impl<'c> Looking<'c> {
                     let turn = after.map_or_else(|| self.last_reply(), |after| self.first_reply_after(after));
                     let otherwise = self.calls.iter().find(|called| called.call.name == expected.tool);
                     let turn = otherwise.map_or(turn, |called| called.turn);
-                    return Some(finding(
+                    return Some(suspicion(
                         turn,
                         Some(expected.tool.clone()),
                         "not made".to_owned(),
@@ -133,11 +133,11 @@ impl<'c> Looking<'c> {
                 }
             }
         }
-        Some(finding(self.last_reply(), None, "not said".to_owned(), "what the user had to be told was not said".to_owned()))
+        Some(suspicion(self.last_reply(), None, "not said".to_owned(), "what the user had to be told was not said".to_owned()))
     }
 
     /// What a person did after the conversation was handed over, and the assistant had not done.
-    fn as_the_person_did(&self) -> Option<Finding> {
+    fn as_the_person_did(&self) -> Option<Suspicion> {
         let handed_over = self.calls.iter().position(|called| calls_a_person(&called.call.name))?;
         let theirs = &self.calls[handed_over + 1..];
         let done: Vec<ToolCall> = theirs
@@ -153,7 +153,7 @@ impl<'c> Looking<'c> {
         let detail = format!("a person did it after the handover, by {}", tool.as_deref().unwrap_or_default());
         let expects = Expectations { no_calls: vec![any(&self.calls[handed_over].call.name)], ..expects };
         let class = "done by a person".to_owned();
-        Some(Finding {
+        Some(Suspicion {
             kind: ClueKind::NotAsExpected,
             turn: self.calls[handed_over].turn,
             tool,
@@ -165,7 +165,7 @@ impl<'c> Looking<'c> {
     }
 
     /// Tools that failed and were not called again with success.
-    fn tool_errors(&self) -> Vec<Finding> {
+    fn tool_errors(&self) -> Vec<Suspicion> {
         let mut last = BTreeMap::new();
         for called in self.calls.iter().filter(|called| called.result.is_some()) {
             // Of several failures in a row the first is where it went wrong.
@@ -178,7 +178,7 @@ impl<'c> Looking<'c> {
                 }
             }
         }
-        let mut found: Vec<Finding> = last
+        let mut found: Vec<Suspicion> = last
             .into_values()
             .filter(|called| called.failed())
             .map(|called| {
@@ -188,7 +188,7 @@ impl<'c> Looking<'c> {
                 } else {
                     Expectations::default()
                 };
-                Finding {
+                Suspicion {
                     kind: ClueKind::ToolError,
                     turn: called.turn,
                     tool: Some(called.call.name.clone()),
@@ -205,7 +205,7 @@ impl<'c> Looking<'c> {
 
     /// What a tool that nobody called in so many words answered: a terminal runs what an agent wrote. An error and an output
     /// that is empty are traced back to whoever wrote that.
-    fn unasked_error(&self) -> Option<Finding> {
+    fn unasked_error(&self) -> Option<Suspicion> {
         let turns = &self.conversation.turns;
         let is_answer =
             |result: &ToolResult| self.calls.iter().any(|called| called.result.is_some_and(|answer| std::ptr::eq(answer, result)));
@@ -216,7 +216,7 @@ impl<'c> Looking<'c> {
             })?;
             let (wrote, _) = replies(&turns[..place]).next_back()?;
             let text = result.text.as_deref().unwrap_or_default();
-            Some(Finding {
+            Some(Suspicion {
                 kind: ClueKind::ToolError,
                 turn: wrote,
                 tool: result.name.clone(),
@@ -229,14 +229,14 @@ impl<'c> Looking<'c> {
     }
 
     /// Something is said to be done, and no tool for it was called with success before.
-    fn claim_without_call(&self) -> Option<Finding> {
+    fn claim_without_call(&self) -> Option<Suspicion> {
         let tools = self.tools();
         replies(&self.conversation.turns).find_map(|(turn, reply)| {
             let (deed, phrase) = claim(reply)?;
             // Where no tool does it, the assistant may have another way to do it.
             let tool = tools.iter().find(|tool| does(tool, deed) && changes(tool, self.changing))?;
             let done = self.calls.iter().any(|called| called.turn <= turn && !called.failed() && does(&called.call.name, deed));
-            (!done).then(|| Finding {
+            (!done).then(|| Suspicion {
                 kind: ClueKind::ClaimWithoutCall,
                 turn,
                 tool: Some(tool.clone()),
@@ -249,7 +249,7 @@ impl<'c> Looking<'c> {
     }
 
     /// A code that the assistant tells and that nothing before it told: order numbers and the like are not made up.
-    fn invented(&self) -> Option<Finding> {
+    fn invented(&self) -> Option<Suspicion> {
         let mut known = BTreeSet::new();
         for (place, turn) in self.conversation.turns.iter().enumerate() {
             let text = turn.text.as_deref().unwrap_or_default();
@@ -257,7 +257,7 @@ impl<'c> Looking<'c> {
                 && !known.is_empty()
                 && let Some(code) = codes(text).find(|code| !known.contains(code))
             {
-                return Some(Finding {
+                return Some(Suspicion {
                     kind: ClueKind::Contradiction,
                     turn: place,
                     tool: None,
@@ -276,13 +276,13 @@ impl<'c> Looking<'c> {
     }
 
     /// Calls of tools, or with arguments, that no resolved conversation has.
-    fn unusual_calls(&self) -> Vec<Finding> {
+    fn unusual_calls(&self) -> Vec<Suspicion> {
         let mut found = Vec::new();
         let mut seen = BTreeSet::new();
         for called in self.calls.iter().filter(|called| seen.insert(called.call.name.as_str())) {
             let tool = &called.call.name;
             if self.usual.never_calls(tool) {
-                found.push(Finding {
+                found.push(Suspicion {
                     kind: ClueKind::OddCall,
                     turn: called.turn,
                     tool: Some(tool.clone()),
@@ -297,7 +297,7 @@ impl<'c> Looking<'c> {
             let tool = &called.call.name;
             let Some((is_unknown, always)) = self.usual.arguments(tool) else { continue };
             let names: Vec<&str> = called.call.arguments.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
-            let finding = |class: String, detail: String, expects: Expectations| Finding {
+            let suspicion = |class: String, detail: String, expects: Expectations| Suspicion {
                 kind: ClueKind::OddArguments,
                 turn: called.turn,
                 tool: Some(tool.clone()),
@@ -310,10 +310,10 @@ impl<'c> Looking<'c> {
                 |argument: &str| ExpectedCall { tool: tool.clone(), arguments: BTreeMap::from([(argument.to_owned(), Value::Null)]) };
             if let Some(odd) = names.iter().find(|name| is_unknown(name)) {
                 let detail = format!("no resolved conversation calls {tool} with {odd}");
-                found.push(finding(format!("with {odd}"), detail, Expectations { no_calls: vec![with(odd)], ..Expectations::default() }));
+                found.push(suspicion(format!("with {odd}"), detail, Expectations { no_calls: vec![with(odd)], ..Expectations::default() }));
             } else if let Some(missing) = always.iter().find(|name| !names.contains(name)) {
                 let detail = format!("every resolved conversation calls {tool} with {missing}");
-                found.push(finding(
+                found.push(suspicion(
                     format!("without {missing}"),
                     detail,
                     Expectations { calls: vec![with(missing)], ..Expectations::default() },
@@ -324,14 +324,14 @@ impl<'c> Looking<'c> {
     }
 
     /// Calls that next to all resolved conversations make, and this one does not.
-    fn missing_calls(&self) -> Vec<Finding> {
+    fn missing_calls(&self) -> Vec<Suspicion> {
         self.usual
             .always()
             .filter(|(tool, _)| !self.calls.iter().any(|called| called.call.name == *tool && !called.failed()))
             .map(|(tool, arguments)| {
                 let arguments = arguments.into_iter().map(|argument| (argument.to_owned(), Value::Null)).collect();
                 let call = ExpectedCall { tool: tool.to_owned(), arguments };
-                Finding {
+                Suspicion {
                     kind: ClueKind::MissingCall,
                     turn: self.last_reply(),
                     tool: Some(tool.to_owned()),
@@ -345,7 +345,7 @@ impl<'c> Looking<'c> {
     }
 
     /// The reply before the conversation was handed over or the user said that they were not content.
-    fn complaint(&self, failures: &[Failure]) -> Option<Finding> {
+    fn complaint(&self, failures: &[Failure]) -> Option<Suspicion> {
         let handed_over = self.calls.iter().find(|called| calls_a_person(&called.call.name));
         if let Some(called) = handed_over {
             let tool = &called.call.name;
@@ -356,11 +356,11 @@ impl<'c> Looking<'c> {
             };
             let detail = format!("it handed over by {tool}");
             let (class, kind) = ("handed over".to_owned(), ClueKind::BeforeComplaint);
-            return Some(Finding { kind, turn: called.turn, tool: Some(tool.clone()), class, detail, expects, deed: None });
+            return Some(Suspicion { kind, turn: called.turn, tool: Some(tool.clone()), class, detail, expects, deed: None });
         }
         let told = |reason| failures.iter().any(|failure| failure.reason == reason);
         let feedback = self.conversation.feedback.as_ref().filter(|feedback| feedback.rating == Rating::Negative);
-        (feedback.is_some() || told(FailureReason::Escalation)).then(|| Finding {
+        (feedback.is_some() || told(FailureReason::Escalation)).then(|| Suspicion {
             kind: ClueKind::BeforeComplaint,
             turn: self.last_reply(),
             tool: None,
@@ -372,10 +372,10 @@ impl<'c> Looking<'c> {
     }
 
     /// It says that it does not know.
-    fn no_answer(&self, failures: &[Failure]) -> Option<Finding> {
+    fn no_answer(&self, failures: &[Failure]) -> Option<Suspicion> {
         let failure = failures.iter().find(|failure| failure.reason == FailureReason::NoAnswer)?;
         let phrase = failure.detail.split('"').nth(1).filter(|phrase| !phrase.is_empty())?;
-        Some(Finding {
+        Some(Suspicion {
             kind: ClueKind::NoAnswer,
             turn: self.last_reply(),
             tool: None,

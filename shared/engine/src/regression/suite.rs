@@ -9,7 +9,7 @@ use flywheel_model::{
 use flywheel_policy::{Mode, Policy};
 use jiff::{SignedDuration, Timestamp};
 
-use super::locate::findings;
+use super::locate::suspicions;
 use super::usual::Usual;
 use super::write::{Failed, located, write};
 
@@ -128,8 +128,8 @@ pub fn generate(
 #[must_use]
 pub fn locate(failed: &Observation, resolved: &[Observation], policy: &Policy) -> Option<Located> {
     let Fact::Conversation(conversation) = &failed.signal.fact else { return None };
-    let findings = findings(conversation, &failed.failures, &Usual::of(resolved), &policy.tests.changing);
-    findings.first().map(|strongest| located(strongest, &findings))
+    let suspicions = suspicions(conversation, &failed.failures, &Usual::of(resolved), &policy.tests.changing);
+    suspicions.first().map(|strongest| located(strongest, &suspicions))
 }
 
 /// Proposes to retire tests of an intent that has no finding: those that have passed for long, and stand for no conversation that
@@ -180,8 +180,8 @@ fn groups<'o>(intent: &Key, suite: Option<&Suite>, failed: &'o [Observation], us
     let mut seen = BTreeSet::new();
     for observation in failed.iter().filter(|observation| seen.insert(observation.signal.identity())) {
         let Fact::Conversation(conversation) = &observation.signal.fact else { continue };
-        let findings = findings(conversation, &observation.failures, usual, &policy.tests.changing);
-        let failed = Failed { observation, conversation, findings };
+        let suspicions = suspicions(conversation, &observation.failures, usual, &policy.tests.changing);
+        let failed = Failed { observation, conversation, suspicions };
         let test = match covered.get(&observation.signal.identity()) {
             Some(test) => (*test).clone(),
             None => Id::of("test", &[intent.as_str(), &failed.signature()]),
@@ -207,9 +207,9 @@ impl Group<'_> {
     fn shares(&self) -> Vec<String> {
         let Some(first) = self.members.first() else { return Vec::new() };
         let mut shares = Vec::new();
-        if let Some(finding) = first.findings.first() {
-            let tool = finding.tool.as_ref().map_or_else(String::new, |tool| format!(" of {tool}"));
-            shares.push(format!("{}{tool}: {}", finding.kind.as_str().replace('_', " "), finding.class));
+        if let Some(suspicion) = first.suspicions.first() {
+            let tool = suspicion.tool.as_ref().map_or_else(String::new, |tool| format!(" of {tool}"));
+            shares.push(format!("{}{tool}: {}", suspicion.kind.as_str().replace('_', " "), suspicion.class));
         }
         let mut reasons = first.reasons();
         let mut tools: BTreeSet<&str> = tools(first);

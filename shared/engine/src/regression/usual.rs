@@ -18,7 +18,10 @@ pub(super) struct Usual<'o> {
     /// The conversations, the newest first, each with its observation.
     pub(super) conversations: Vec<(&'o Observation, &'o Conversation)>,
     tools: BTreeMap<&'o str, UsualTool<'o>>,
-    turns: Vec<usize>,
+    /// What each took, the least first.
+    turns: Vec<f64>,
+    seconds: Vec<f64>,
+    tokens: Vec<f64>,
 }
 
 #[derive(Debug, Default)]
@@ -30,6 +33,7 @@ struct UsualTool<'o> {
 
 impl<'o> Usual<'o> {
     /// Of these conversations.
+    #[allow(clippy::cast_precision_loss, reason = "counts far below 2^52")]
     pub(super) fn of(resolved: &'o [Observation]) -> Self {
         // The newest first, whatever the order in which they came: where one stands for all, it is the first.
         let mut latest: BTreeMap<_, &Observation> = BTreeMap::new();
@@ -38,7 +42,9 @@ impl<'o> Usual<'o> {
         for observation in latest.into_values().rev() {
             let Fact::Conversation(conversation) = &observation.signal.fact else { continue };
             usual.conversations.push((observation, conversation));
-            usual.turns.push(conversation.turns.iter().filter(|turn| turn.role == Role::Assistant).count());
+            usual.turns.push(conversation.turns.iter().filter(|turn| turn.role == Role::Assistant).count() as f64);
+            usual.seconds.extend(conversation.seconds.filter(|seconds| seconds.is_finite()));
+            usual.tokens.extend(conversation.output_tokens.map(|tokens| tokens as f64));
             let mut seen = BTreeSet::new();
             for called in calls(&conversation.turns).into_iter().filter(|called| !called.failed()) {
                 let tool = usual.tools.entry(&called.call.name).or_default();
@@ -49,7 +55,9 @@ impl<'o> Usual<'o> {
                 }
             }
         }
-        usual.turns.sort_unstable();
+        for took in [&mut usual.turns, &mut usual.seconds, &mut usual.tokens] {
+            took.sort_by(f64::total_cmp);
+        }
         usual
     }
 
@@ -84,9 +92,10 @@ impl<'o> Usual<'o> {
         self.tools.keys().copied()
     }
 
-    /// Turns of the assistant that all but one in twenty do with.
-    pub(super) fn turns(&self) -> Option<usize> {
-        self.is_known().then(|| self.turns[(self.turns.len() * 95).div_ceil(100) - 1])
+    /// Turns of the assistant, seconds and tokens that all but one in twenty do with, each where enough of them tell.
+    pub(super) fn took(&self) -> [Option<f64>; 3] {
+        let most = |took: &Vec<f64>| (took.len() >= ENOUGH).then(|| took[(took.len() * 95).div_ceil(100) - 1]);
+        [&self.turns, &self.seconds, &self.tokens].map(most)
     }
 
     /// Whether next to all of those that are concerned fulfil something. Nothing if they are too few to tell.

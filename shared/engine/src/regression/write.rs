@@ -9,12 +9,15 @@ use flywheel_model::{
 use serde_json::Value;
 
 use super::check::{Run, shortfalls};
-use super::locate::{Finding, claims, quoted};
+use super::locate::{Suspicion, claims, quoted};
 use super::steps::{calls, requests};
 use super::usual::Usual;
 
 /// Budgets are this many times what all but one in twenty resolved conversations need.
-const BUDGET: usize = 2;
+const BUDGET: f64 = 2.0;
+
+/// Turns of the assistant that every test may take.
+const TURNS: f64 = 4.0;
 
 /// Clues that a test tells.
 const CLUES: usize = 3;
@@ -31,14 +34,14 @@ pub(super) struct Failed<'o> {
     pub(super) observation: &'o Observation,
     pub(super) conversation: &'o Conversation,
     /// The strongest first.
-    pub(super) findings: Vec<Finding>,
+    pub(super) suspicions: Vec<Suspicion>,
 }
 
 impl Failed<'_> {
     /// What tells how it failed from how others did: the strongest evidence, or else the reasons alone.
     pub(super) fn signature(&self) -> String {
-        match self.findings.first() {
-            Some(finding) => format!("{}|{}|{}", finding.kind, finding.tool.as_deref().unwrap_or_default(), finding.class),
+        match self.suspicions.first() {
+            Some(suspicion) => format!("{}|{}|{}", suspicion.kind, suspicion.tool.as_deref().unwrap_or_default(), suspicion.class),
             None => format!("reasons|{}", self.reasons().join(" ")),
         }
     }
@@ -70,32 +73,32 @@ fn source(observation: &Observation, conversation: &Conversation) -> TestSource 
 /// neither anything that can be checked nor a judge's question can be made of it.
 pub(super) fn write(failed: &Failed<'_>, test: &Id, intent: &Key, usual: &Usual<'_>) -> Option<RegressionTest> {
     let turns = &failed.conversation.turns;
-    let proved = failed.findings.iter().find_map(|finding| {
-        let (from, expects) = &finding.expects;
-        Some((finding, *from, expects.clone(), prove(finding, failed.conversation, usual)?))
+    let proved = failed.suspicions.iter().find_map(|suspicion| {
+        let (from, expects) = &suspicion.expects;
+        Some((suspicion, *from, expects.clone(), prove(suspicion, failed.conversation, usual)?))
     });
-    let (finding, from, mut expects, proof) = match proved {
-        Some((finding, from, expects, proof)) => (Some(finding), from, expects, proof),
-        None => (failed.findings.first(), AnswerOrigin::Nothing, Expectations::default(), Proof::default()),
+    let (suspicion, from, mut expects, proof) = match proved {
+        Some((suspicion, from, expects, proof)) => (Some(suspicion), from, expects, proof),
+        None => (failed.suspicions.first(), AnswerOrigin::Nothing, Expectations::default(), Proof::default()),
     };
     // What needs more of the conversation than the failing step is played to its end.
     let needs_all =
-        finding.is_none_or(|finding| !expects.calls.is_empty() || !expects.says.is_empty() || finding.kind == ClueKind::MissingCall);
-    let until = if needs_all { turns.len() } else { finding.map_or(turns.len(), |finding| finding.turn) };
+        suspicion.is_none_or(|suspicion| !expects.calls.is_empty() || !expects.says.is_empty() || suspicion.kind == ClueKind::MissingCall);
+    let until = if needs_all { turns.len() } else { suspicion.map_or(turns.len(), |suspicion| suspicion.turn) };
     let says: Vec<String> = requests(turns).filter(|(turn, _)| *turn < until).map(|(_, said)| said.to_owned()).collect();
     if says.is_empty() || says.len() > REQUESTS {
         return None;
     }
-    expects.budget = usual.turns().map(|turns| TestBudget { turns: u32::try_from((BUDGET * turns).max(4)).ok(), ..TestBudget::default() });
+    expects.budget = budget(usual);
     let (fixtures, lent_by) = fixtures(failed.conversation, until, &expects, usual);
     let rubric = (from == AnswerOrigin::Nothing).then(|| rubric(&failed.observation.failures));
     Some(RegressionTest {
         test: test.clone(),
         intent: intent.clone(),
-        title: title(intent, finding, from, &failed.reasons()),
+        title: title(intent, suspicion, from, &failed.reasons()),
         state: TestState::Proposed,
         shares: Vec::new(),
-        located: finding.map(|finding| located(finding, &failed.findings)),
+        located: suspicion.map(|suspicion| located(suspicion, &failed.suspicions)),
         fixtures,
         lent_by,
         says,
@@ -109,9 +112,18 @@ pub(super) fn write(failed: &Failed<'_>, test: &Id, intent: &Key, usual: &Usual<
     })
 }
 
+/// What a run may take, by what resolved conversations take.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts and never negative")]
+fn budget(usual: &Usual<'_>) -> Option<TestBudget> {
+    let [turns, seconds, tokens] = usual.took().map(|most| most.map(|most| (BUDGET * most).ceil()));
+    let turns = turns.map(|turns| turns.max(TURNS) as u32);
+    let budget = TestBudget { turns, seconds, tokens: tokens.map(|tokens| tokens as u64) };
+    (budget != TestBudget::default()).then_some(budget)
+}
+
 /// Whether what has to hold instead fails on what was recorded and can be met. Nothing if not.
-fn prove(finding: &Finding, conversation: &Conversation, usual: &Usual<'_>) -> Option<Proof> {
-    let (from, expects) = &finding.expects;
+fn prove(suspicion: &Suspicion, conversation: &Conversation, usual: &Usual<'_>) -> Option<Proof> {
+    let (from, expects) = &suspicion.expects;
     if expects.is_empty() {
         return None;
     }
@@ -121,7 +133,7 @@ fn prove(finding: &Finding, conversation: &Conversation, usual: &Usual<'_>) -> O
         // Others do not have this conversation's arguments, and not all of them are about the same: who claims that something
         // is done has to do it.
         AnswerOrigin::Agreement | AnswerOrigin::Evidence | AnswerOrigin::Nothing => usual.fulfil(
-            |resolved| finding.deed.is_none_or(|deed| claims(&resolved.turns, deed)),
+            |resolved| suspicion.deed.is_none_or(|deed| claims(&resolved.turns, deed)),
             |resolved| shortfalls(expects, &Run::of(&resolved.turns)).is_empty(),
         ),
     };
@@ -177,30 +189,33 @@ fn fixtures(conversation: &Conversation, until: usize, expects: &Expectations, u
 }
 
 /// A step with what speaks for it.
-pub(super) fn located(finding: &Finding, all: &[Finding]) -> Located {
-    let there = all.iter().filter(|other| other.turn == finding.turn && other.detail != finding.detail);
-    let by = std::iter::once(finding).chain(there).take(CLUES).map(|finding| Clue { kind: finding.kind, detail: finding.detail.clone() });
-    Located { turn: finding.turn, tool: finding.tool.clone(), by: by.collect() }
+pub(super) fn located(suspicion: &Suspicion, all: &[Suspicion]) -> Located {
+    let there = all.iter().filter(|other| other.turn == suspicion.turn && other.detail != suspicion.detail);
+    let by = std::iter::once(suspicion)
+        .chain(there)
+        .take(CLUES)
+        .map(|suspicion| Clue { kind: suspicion.kind, detail: suspicion.detail.clone() });
+    Located { turn: suspicion.turn, tool: suspicion.tool.clone(), by: by.collect() }
 }
 
-fn title(intent: &Key, finding: Option<&Finding>, from: AnswerOrigin, reasons: &[&str]) -> String {
-    let Some(finding) = finding else { return format!("{intent}: the user is helped ({})", reasons.join(", ")) };
-    let tool = finding.tool.as_deref().unwrap_or("a tool");
-    let guards = match (finding.kind, from) {
+fn title(intent: &Key, suspicion: Option<&Suspicion>, from: AnswerOrigin, reasons: &[&str]) -> String {
+    let Some(suspicion) = suspicion else { return format!("{intent}: the user is helped ({})", reasons.join(", ")) };
+    let tool = suspicion.tool.as_deref().unwrap_or("a tool");
+    let guards = match (suspicion.kind, from) {
         (ClueKind::NotAsExpected, AnswerOrigin::Person) => format!("what a person did by {tool} is done without a handover"),
-        (ClueKind::NotAsExpected, _) if finding.class == "expected not at all" => {
+        (ClueKind::NotAsExpected, _) if suspicion.class == "expected not at all" => {
             format!("{tool} is not called where nothing of it is expected")
         }
-        (ClueKind::NotAsExpected, _) if finding.tool.is_some() => format!("{tool} is called as expected"),
+        (ClueKind::NotAsExpected, _) if suspicion.tool.is_some() => format!("{tool} is called as expected"),
         (ClueKind::NotAsExpected, _) => "the user is told what they have to know".to_owned(),
-        (ClueKind::ToolError, _) => format!("{tool} is not called as it failed ({})", finding.class),
+        (ClueKind::ToolError, _) => format!("{tool} is not called as it failed ({})", suspicion.class),
         (ClueKind::ClaimWithoutCall, _) => format!("nothing is said to be done without {tool}"),
         (ClueKind::Contradiction, _) => "no number is made up".to_owned(),
-        (ClueKind::OddArguments, _) => format!("{tool} is not called {}", finding.class),
+        (ClueKind::OddArguments, _) => format!("{tool} is not called {}", suspicion.class),
         (ClueKind::MissingCall, _) => format!("{tool} is called"),
         (ClueKind::OddCall, _) => format!("{tool} is not called"),
         (ClueKind::BeforeComplaint, _) => "the user is helped without a handover or a complaint".to_owned(),
-        (ClueKind::NoAnswer, _) => format!("it does not say \"{}\"", finding.class),
+        (ClueKind::NoAnswer, _) => format!("it does not say \"{}\"", suspicion.class),
     };
     format!("{intent}: {guards}")
 }
