@@ -13,7 +13,8 @@ use aws_lambda_events::event::sqs::SqsEvent;
 use flywheel_bedrock::core::{ObjectVersion, Operation};
 use flywheel_engine::documents::{self, Document, Noted, Status};
 use flywheel_model::{
-    Body, Case, ChangeKind, DataSourceId, DocumentChange, DocumentId, Event, RegressionTest, Sequencer, SignalBatch, Suite, timeout_subject,
+    Body, Case, ChangeKind, DataSourceId, DocumentChange, DocumentId, Event, RegressionTest, Sequencer, SignalBatch, Suite,
+    experiment_subject, timeout_subject,
 };
 use flywheel_policy::Policy;
 use jiff::SignedDuration;
@@ -63,7 +64,7 @@ fn bus_events_come_to_what_stands_beside_them() {
     });
     let files: BTreeSet<String> = event_files("bus").iter().map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     assert!(kinds.iter().all(|kind| files.contains(*kind)), "a file for each kind: {kinds:?}, {files:?}");
-    assert_eq!(kinds.len(), 30, "every kind has its file: {kinds:?}");
+    assert_eq!(kinds.len(), 34, "every kind has its file: {kinds:?}");
 }
 
 #[test]
@@ -100,6 +101,10 @@ fn every_bus_event_is_read_and_written_without_a_difference() {
                 Body::TestsHeld(hold) => Suite::subject(&hold.intent),
                 Body::TestsKept(receipt) => Suite::subject(&receipt.intent),
                 Body::TestProved(proved) => RegressionTest::subject(&proved.test),
+                Body::ExperimentDecided(decision) => experiment_subject(&decision.experiment),
+                Body::ExperimentHeld(hold) => experiment_subject(hold.experiment.as_ref().unwrap_or(&hold.intent)),
+                Body::FlagChanged(receipt) => experiment_subject(&receipt.experiment),
+                Body::ExperimentConcluded(outcome) => experiment_subject(&outcome.experiment),
                 Body::RefreshDecided(_) | Body::RefreshHeld(_) | Body::AskedAgain(_) => event.subject.clone(),
             };
             assert_eq!(event.subject, subject, "{}", path.display());

@@ -6,8 +6,8 @@ use serde_json::json;
 use crate::Options;
 use crate::cfn::{Exp, Parameter, Template, reference};
 use crate::constructs::{
-    Alarms, Assistants, Batches, Bucket, Bus, Documents, Function, Grant, ItemAction, KnowledgeBases, PolicyStore, Queue, Rule, Settings,
-    Surroundings, Table,
+    Alarms, Assistants, Batches, Bucket, Bus, Documents, Flags, Function, Grant, ItemAction, KnowledgeBases, PolicyStore, Queue, Rule,
+    Settings, Surroundings, Table,
 };
 use crate::constructs::{TableSpec, table};
 
@@ -43,9 +43,13 @@ const CHECK: FunctionCode = FunctionCode { name: "run-preflight", parameter: "Ru
 const GENERATE: FunctionCode = FunctionCode { name: "generate-tests", parameter: "GenerateTestsCodeKey", output: "GenerateTestsFunction" };
 const PROVE: FunctionCode = FunctionCode { name: "prove-tests", parameter: "ProveTestsCodeKey", output: "ProveTestsFunction" };
 
+const PLAN: FunctionCode =
+    FunctionCode { name: "queue-experiments", parameter: "QueueExperimentsCodeKey", output: "QueueExperimentsFunction" };
+const RUN: FunctionCode = FunctionCode { name: "run-experiments", parameter: "RunExperimentsCodeKey", output: "RunExperimentsFunction" };
+
 /// The functions of the stack.
-pub const FUNCTIONS: [FunctionCode; 14] =
-    [TRACK, SYNC, RECORD, COUNT, READ, ASSEMBLE, DETECT, REFRESH, CAPTURE, ADJUST, LEARN, CHECK, GENERATE, PROVE];
+pub const FUNCTIONS: [FunctionCode; 16] =
+    [TRACK, SYNC, RECORD, COUNT, READ, ASSEMBLE, DETECT, REFRESH, CAPTURE, ADJUST, LEARN, CHECK, GENERATE, PROVE, PLAN, RUN];
 
 /// Running tests against an assistant takes minutes: Lambda's longest.
 const PROOF_SECONDS: i32 = 900;
@@ -133,6 +137,8 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     let releasing = Queue::new(t, &alarms, "releases", 5, 900);
     let testing = Queue::new(t, &alarms, "tests", 0, 900);
     let proofs = Queue::worked_on_for(t, &alarms, "proofs", PROOF_SECONDS, 7_200);
+    let planning = Queue::new(t, &alarms, "plans", 0, 900);
+    let experimenting = Queue::new(t, &alarms, "experiments", 0, 900);
     let buckets = policy.buckets();
     let patterns: Vec<_> = in_patterns(&buckets)
         .into_iter()
@@ -259,6 +265,28 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
         ],
     );
 
+    planning.fed_by(
+        t,
+        &[Rule::on_bus(
+            "UnresolvedIntents",
+            "Findings about conversations that are resolved more rarely",
+            &bus,
+            json!({ "source": ["flywheel"], "detail-type": ["finding.opened"], "detail": { "detail": { "metric": ["resolution"] } } }),
+        )],
+    );
+    experimenting.fed_by(
+        t,
+        &[
+            Rule::on_bus(
+                "Outcomes",
+                "Batches of signals with conversations, which may take part in experiments",
+                &bus,
+                json!({ "source": ["flywheel"], "detail-type": ["signal.batch"], "detail": { "detail": { "kinds": ["conversation"] } } }),
+            ),
+            Rule::schedule("ReviewExperiments", "Looks at every experiment", "rate(5 minutes)", Some(json!({ "trigger": "review" }))),
+        ],
+    );
+
     let mut track = Function::new(TRACK.name, TRACK.parameter, 128);
     track.consume(&changes, Batches { size: 100, at_once: None });
     track.allow(state.items(&[ItemAction::Get, ItemAction::Put, ItemAction::Update]));
@@ -374,9 +402,11 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     let mut check = Function::new(CHECK.name, CHECK.parameter, 256);
     check.allow(checks.get_object(CHECKS));
     check.allow(checks.list_all());
-    for grant in Surroundings::of(policy).look() {
+    let surroundings = Surroundings::of(policy);
+    for grant in surroundings.look() {
         check.allow(grant);
     }
+    check.allow(surroundings.answer_jobs());
     check.env("FLYWHEEL_CHECKS_BUCKET", checks.name());
 
     let mut generate = Function::new(GENERATE.name, GENERATE.parameter, 512);
@@ -407,6 +437,37 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     }
     prove.env("FLYWHEEL_DATASETS_BUCKET", datasets.name());
 
+    let mut plan = Function::new(PLAN.name, PLAN.parameter, 256);
+    plan.consume(&planning, Batches { size: 5, at_once: Some(2) });
+    plan.allow(signals.query());
+    plan.allow(signals.items(&[ItemAction::Get, ItemAction::GetMany, ItemAction::Put]));
+    plan.allow(evidence.get("observations"));
+    plan.allow(datasets.get("prompts"));
+    plan.allow(datasets.list_all());
+    for grant in Flags::of(policy).read() {
+        plan.allow(grant);
+    }
+    if let Some(grant) = Assistants::of(policy).write() {
+        plan.allow(grant);
+        plan.allow(datasets.put("prompts"));
+    }
+    plan.env("FLYWHEEL_SIGNALS_TABLE", signals.name());
+    plan.env("FLYWHEEL_EVIDENCE_BUCKET", evidence.name());
+    plan.env("FLYWHEEL_DATASETS_BUCKET", datasets.name());
+
+    let mut run = Function::new(RUN.name, RUN.parameter, 256);
+    run.consume(&experimenting, Batches { size: 5, at_once: Some(2) });
+    run.allow(signals.items(&[ItemAction::Get, ItemAction::GetMany, ItemAction::Put]));
+    run.allow(evidence.get("observations"));
+    run.allow(datasets.get("prompts"));
+    run.allow(datasets.list_all());
+    for grant in Flags::of(policy).read().into_iter().chain(Flags::of(policy).change()) {
+        run.allow(grant);
+    }
+    run.env("FLYWHEEL_SIGNALS_TABLE", signals.name());
+    run.env("FLYWHEEL_EVIDENCE_BUCKET", evidence.name());
+    run.env("FLYWHEEL_DATASETS_BUCKET", datasets.name());
+
     for function in [&mut track, &mut sync, &mut refresh] {
         function.allow(wakes.send());
         function.env("FLYWHEEL_STATE_TABLE", state.name());
@@ -425,6 +486,8 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
         &mut check,
         &mut generate,
         &mut prove,
+        &mut plan,
+        &mut run,
     ] {
         function.allow(bus.put_events());
         function.env("FLYWHEEL_BUS", bus.name());
@@ -443,6 +506,8 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
         &mut check,
         &mut generate,
         &mut prove,
+        &mut plan,
+        &mut run,
     ] {
         function.allow(store.read());
         for (name, id) in store.ids() {
@@ -455,7 +520,8 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     record.allow(ledger.items(&[ItemAction::Put]));
     record.env("FLYWHEEL_LEDGER_TABLE", ledger.name());
 
-    let functions = [track, sync, record, count, read, assemble, detect, refresh, capture, adjust, learn, check, generate, prove];
+    let functions =
+        [track, sync, record, count, read, assemble, detect, refresh, capture, adjust, learn, check, generate, prove, plan, run];
     for (mut function, code) in functions.into_iter().zip(FUNCTIONS) {
         for (name, value) in &options.environment {
             function.env(name, Exp::from(value.as_str()));
@@ -481,6 +547,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     t.output("ReleasesQueueUrl", "Queue that releases are told to", &releasing.url());
     t.output("ReleasesDeadLetterQueueUrl", "News of releases that were given up", &releasing.dead_letters_url());
     t.output("TestsQueueUrl", "Queue of conversations and findings that tests are made of", &testing.url());
+    t.output("ExperimentsQueueUrl", "Queue of outcomes and reviews of experiments", &experimenting.url());
     t.output("Bus", "Event bus", &bus.name());
     t.output("ChangesQueueUrl", "Queue of document changes", &changes.url());
     t.output("ChangesDeadLetterQueueUrl", "Document changes that were given up", &changes.dead_letters_url());

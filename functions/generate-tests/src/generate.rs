@@ -1,12 +1,12 @@
 //! From failed conversations to the suite of their intent.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use flywheel_engine::regression::{Generated, INSTRUCTIONS, conversation_of, generate, propose_retirements, take_proposal};
-use flywheel_model::{Id, Key, Observation, Suite, SuiteChangeKind, SuiteDecision, SuiteReceipt};
+use flywheel_model::{Id, Key, Suite, SuiteChangeKind, SuiteDecision, SuiteReceipt};
 use flywheel_policy::{Mode, Policy};
-use flywheel_ports::{Bus, ConversationIndex, Noted, Observations, Proposer, Suites, Unavailable};
-use futures::{StreamExt, TryStreamExt};
+use flywheel_ports::{Bus, ConversationIndex, Observations, Proposer, Suites, Unavailable, read_noted};
+use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::World;
@@ -17,7 +17,7 @@ const FAILED_AT_MOST: usize = 500;
 /// The latest resolved conversations that they are compared with.
 const RESOLVED_AT_MOST: usize = 200;
 
-/// Objects of evidence read, and questions asked of a model, at the same time: an object is some hundred kilobytes in memory.
+/// Questions asked of a model at the same time.
 const AT_ONCE: usize = 8;
 
 /// Tries to be the one who writes a suite.
@@ -57,8 +57,8 @@ impl<O: Observations, I: ConversationIndex, S: Suites, B: Bus, P: Proposer> Worl
         now: Timestamp,
     ) -> Result<Report, Unavailable> {
         let kept_since = now - SignedDuration::from_hours(24 * i64::from(policy.tests.keep_days));
-        let failed = self.conversations(intent, true, since.max(kept_since), FAILED_AT_MOST).await?;
-        let resolved = self.conversations(intent, false, kept_since, RESOLVED_AT_MOST).await?;
+        let failed = read_noted(&self.index, &self.observations, intent, true, since.max(kept_since), FAILED_AT_MOST).await?;
+        let resolved = read_noted(&self.index, &self.observations, intent, false, kept_since, RESOLVED_AT_MOST).await?;
         let mut report = Report { failed: failed.len() as u64, ..Report::default() };
         for _ in 0..TRIES {
             let before = self.suites.suite(intent).await?;
@@ -124,20 +124,5 @@ impl<O: Observations, I: ConversationIndex, S: Suites, B: Bus, P: Proposer> Worl
                 }
             })
             .await;
-    }
-
-    /// The latest conversations of an intent that failed, or that did not. What was erased since is not among them.
-    async fn conversations(&self, intent: &Key, failed: bool, since: Timestamp, at_most: usize) -> Result<Vec<Observation>, Unavailable> {
-        let noted = self.index.noted(intent, failed, since, at_most).await?;
-        let mut wanted = BTreeMap::<String, BTreeSet<Id>>::new();
-        for Noted { signal, evidence, .. } in noted {
-            wanted.entry(evidence).or_default().insert(signal);
-        }
-        let read = |(evidence, signals): (String, BTreeSet<Id>)| async move {
-            let mut observations = self.observations.counted(&evidence).await?;
-            observations.retain(|observation| signals.contains(&observation.signal.identity()));
-            Ok(observations)
-        };
-        futures::stream::iter(wanted).map(read).buffered(AT_ONCE).try_concat().await
     }
 }

@@ -2,11 +2,13 @@
 //! the usual AWS environment says which.
 
 mod cases;
+mod experiments;
 mod junit;
 mod output;
 mod preflight;
 mod releases;
 mod site;
+mod template;
 mod tests;
 mod timeouts;
 
@@ -17,6 +19,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::cases::Cases;
+use crate::experiments::Experiments;
 use crate::output::Output;
 use crate::site::Site;
 use crate::timeouts::Timeouts;
@@ -46,6 +49,9 @@ enum Command {
     /// Regression tests: failed conversations, as something that is run
     #[command(subcommand)]
     Tests(tests::Command),
+    /// Experiments on prompts
+    #[command(subcommand)]
+    Experiments(experiments::Command),
     /// Limits on how long workflows may run
     #[command(subcommand)]
     Timeouts(timeouts::Command),
@@ -75,6 +81,11 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode> {
         Command::Cases(command) => {
             let site = Site::connect(arguments.stack).await?;
             Cases::new(&site, output)?.run(command).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Experiments(command) => {
+            let site = Site::connect(arguments.stack).await?;
+            Experiments::new(&site, output)?.run(command).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Timeouts(command) => {

@@ -15,6 +15,7 @@ use run_preflight::check;
 use crate::junit::{Junit, Outcome};
 use crate::output::Output;
 use crate::site::Site;
+use crate::template::FromTemplate;
 
 #[derive(Args)]
 pub(crate) struct Preflight {
@@ -24,6 +25,8 @@ pub(crate) struct Preflight {
     /// The checks file; without it, the one that Flywheel keeps.
     #[arg(long)]
     checks: Option<PathBuf>,
+    #[command(flatten)]
+    template: FromTemplate,
     /// What a check that cannot be made does to the release.
     #[arg(long, default_value = "warn")]
     when_unable: Unable,
@@ -46,19 +49,27 @@ impl Preflight {
             Unable::Warn => WhenUnable::Warn,
             Unable::Stop => WhenUnable::Stop,
         };
-        let report = check(file.as_deref(), &AwsAccount::new(&sdk), &self.service, when_unable).await?;
+        let derived = self.template.derive(&sdk).await?;
+        let account = AwsAccount::new(&sdk);
+        let report =
+            check(file.as_deref(), &derived.needs, &account, &self.service, when_unable).await?.beside(derived.unknown, when_unable);
         if let Some(path) = &self.junit {
             std::fs::write(path, junit(&report)).with_context(|| format!("cannot write {}", path.display()))?;
         }
         let rows = report.findings.iter().map(|finding| {
             vec![state(&finding.answer).to_owned(), finding.check.need.to_string(), finding.says.clone(), finding.fix.clone()]
         });
+        let unknown = report.unknown.iter().map(|unknown| vec!["not checked".to_owned(), unknown.clone(), String::new(), String::new()]);
+        let rows: Vec<Vec<String>> = rows.chain(unknown).collect();
         output.list(&["STATE", "CHECK", "WHAT IS MISSING", "HOW TO MEND IT"], &report, rows)?;
         Ok(if report.may_start { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    /// The checks file and where to look. With a file of one's own no stack is asked for.
+    /// The checks file and where to look. With a file of one's own, or with what a template needs alone, no stack is asked for.
     async fn file(&self, stack: String) -> Result<(SdkConfig, Option<String>)> {
+        if self.template.is_alone() {
+            return Ok((aws_config::load_defaults(BehaviorVersion::latest()).await, None));
+        }
         if let Some(path) = &self.checks {
             let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
             return Ok((aws_config::load_defaults(BehaviorVersion::latest()).await, Some(text)));
@@ -71,7 +82,8 @@ impl Preflight {
 
 fn state(answer: &Answer) -> &'static str {
     match answer {
-        Answer::Met => "ok",
+        answer if answer.is_met() => "ok",
+        Answer::PerhapsNeeded(_) => "perhaps",
         _ if answer.is_failure() => "missing",
         _ => "not checked",
     }
@@ -83,11 +95,14 @@ fn junit(report: &Report) -> String {
     for finding in &report.findings {
         let says = format!("{}. To mend it: {}", finding.says, finding.fix);
         let outcome = match &finding.answer {
-            Answer::Met => Outcome::Passed,
+            answer if answer.is_met() => Outcome::Passed,
             answer if answer.is_failure() => Outcome::Failed(&says),
             _ => Outcome::Skipped(&says),
         };
         junit.case(&finding.check.need.to_string(), &outcome);
+    }
+    for unknown in &report.unknown {
+        junit.case(unknown, &Outcome::Skipped(unknown));
     }
     junit.xml()
 }

@@ -9,13 +9,19 @@ pub struct Assistants {
     targets: Vec<Assistant>,
     /// The model that may propose titles and questions.
     proposer: Option<String>,
+    /// The model that may propose variants of prompts.
+    writer: Option<String>,
 }
 
 impl Assistants {
     /// Those of the policy.
     #[must_use]
     pub fn of(policy: &Policy) -> Self {
-        Self { targets: policy.tests.targets.iter().map(|target| target.assistant.clone()).collect(), proposer: policy.tests.model.clone() }
+        Self {
+            targets: policy.tests.targets.iter().map(|target| target.assistant.clone()).collect(),
+            proposer: policy.tests.model.clone(),
+            writer: policy.experiments.model.clone(),
+        }
     }
 
     /// Leave to ask them, each by its exact name. An endpoint asks for no leave of AWS but for its secret.
@@ -35,6 +41,12 @@ impl Assistants {
     #[must_use]
     pub fn propose(&self) -> Option<Grant> {
         self.proposer.as_ref().map(|model| Grant::new("AskForProposals", ["bedrock:InvokeModel"], model_arns(model)))
+    }
+
+    /// Leave to ask for variants of prompts.
+    #[must_use]
+    pub fn write(&self) -> Option<Grant> {
+        self.writer.as_ref().map(|model| Grant::new("AskForVariants", ["bedrock:InvokeModel"], model_arns(model)))
     }
 }
 

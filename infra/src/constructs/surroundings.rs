@@ -41,6 +41,23 @@ impl Surroundings {
                 ["s3:ListAllMyBuckets", "ssm:DescribeParameters", "bedrock:GetFoundationModelAvailability"],
                 vec!["*".into()],
             ),
+            Grant::new(
+                "SeeQuotas",
+                [
+                    "servicequotas:GetServiceQuota",
+                    "servicequotas:GetAWSDefaultServiceQuota",
+                    "cloudwatch:GetMetricData",
+                    "iam:GetAccountSummary",
+                ],
+                vec!["*".into()],
+            ),
         ]
+    }
+
+    /// Leave to answer the jobs of pipelines that ask for the checks: whoever has a job's id may, and there is no resource that
+    /// a grant could name.
+    #[must_use]
+    pub fn answer_jobs(&self) -> Grant {
+        Grant::new("AnswerJobs", ["codepipeline:PutJobSuccessResult", "codepipeline:PutJobFailureResult"], vec!["*".into()])
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_iam::types::PolicyEvaluationDecisionType as Decision;
+use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum, EvaluationResult, PolicyEvaluationDecisionType as Decision};
 use aws_sdk_ssm::types::ParameterStringFilter;
 use aws_types::SdkConfig;
 use flywheel_engine::preflight::Answer;
@@ -12,6 +12,7 @@ use flywheel_ports::Surroundings;
 use futures::StreamExt;
 
 use crate::error::described;
+use crate::quotas::Quotas;
 use crate::s3;
 
 /// Requests at the same time: few enough for IAM's rates, since the SDK waits and tries again where it is throttled.
@@ -28,11 +29,16 @@ pub struct AwsAccount {
     secrets: aws_sdk_secretsmanager::Client,
     bedrock: aws_sdk_bedrock::Client,
     s3: aws_sdk_s3::Client,
+    quotas: Quotas,
+    region: Option<String>,
 }
 
-/// Needs that one request answers: those of one role on one resource, or a single one of another kind.
+/// What IAM is told of a request: values by their key.
+type Context = BTreeMap<String, Vec<String>>;
+
+/// Needs that one request answers: those of one role on one resource in the same context, or a single one of another kind.
 enum Question<'a> {
-    Permissions { role: &'a str, resource: &'a str, actions: Vec<(usize, &'a str)> },
+    Permissions { role: &'a str, resource: &'a str, context: Context, actions: Vec<(usize, &'a str)> },
     Other(usize, &'a Need),
 }
 
@@ -46,19 +52,28 @@ impl AwsAccount {
             secrets: aws_sdk_secretsmanager::Client::new(config),
             bedrock: aws_sdk_bedrock::Client::new(config),
             s3: s3::client(config),
+            quotas: Quotas::new(config),
+            region: config.region().map(|region| region.as_ref().to_owned()),
         }
     }
 
     async fn ask(&self, question: Question<'_>) -> Vec<(usize, Answer)> {
         match question {
-            Question::Permissions { role, resource, actions } => self.permissions(role, resource, &actions).await,
+            Question::Permissions { role, resource, context, actions } => self.permissions(role, resource, &context, &actions).await,
             Question::Other(place, need) => vec![(place, self.other(need).await.unwrap_or_else(Answer::Unable))],
         }
     }
 
-    async fn permissions(&self, role: &str, resource: &str, actions: &[(usize, &str)]) -> Vec<(usize, Answer)> {
+    async fn permissions(&self, role: &str, resource: &str, context: &Context, actions: &[(usize, &str)]) -> Vec<(usize, Answer)> {
         let names = actions.iter().map(|(_, action)| (*action).to_owned()).collect();
-        let request = self.iam.simulate_principal_policy().policy_source_arn(role).set_action_names(Some(names)).resource_arns(resource);
+        let entries = context.iter().map(|(key, values)| entry(key, values)).collect();
+        let request = self
+            .iam
+            .simulate_principal_policy()
+            .policy_source_arn(role)
+            .set_action_names(Some(names))
+            .resource_arns(resource)
+            .set_context_entries(Some(entries));
         let results = match request.send().await {
             Ok(answer) => answer.evaluation_results.unwrap_or_default(),
             Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_entity_exception()) => {
@@ -73,20 +88,7 @@ impl AwsAccount {
             let Some(result) = results.iter().find(|result| result.eval_action_name().eq_ignore_ascii_case(action)) else {
                 return Answer::Unable(format!("IAM did not answer for {action}"));
             };
-            let missing = result.missing_context_values();
-            match result.eval_decision() {
-                Decision::Allowed => Answer::Met,
-                _ if result.organizations_decision_detail().is_some_and(|detail| !detail.allowed_by_organizations()) => {
-                    Answer::BeyondOrganization
-                }
-                _ if result.permissions_boundary_decision_detail().is_some_and(|detail| !detail.allowed_by_permissions_boundary()) => {
-                    Answer::BeyondBoundary
-                }
-                Decision::ExplicitDeny => Answer::Denied,
-                _ if !missing.is_empty() => Answer::Unclear(missing.to_vec()),
-                Decision::ImplicitDeny => Answer::Missing,
-                other => Answer::Unable(format!("IAM answered {other}")),
-            }
+            judged(result)
         };
         actions.iter().map(|(place, action)| (*place, answer(action))).collect()
     }
@@ -138,6 +140,7 @@ impl AwsAccount {
                 let here = found.region_availability().as_str() == "AVAILABLE" && found.entitlement_availability().as_str() == "AVAILABLE";
                 Ok(is_met(authorized && here))
             }
+            Need::Quota { service, quota, room } => self.quotas.room(service, quota, *room).await,
         }
     }
 
@@ -152,18 +155,29 @@ impl AwsAccount {
     }
 }
 
+/// What actions are simulated together for: role, resource and what is told of the request.
+type Simulated<'n> = (&'n str, &'n str, Context);
+
 impl Surroundings for AwsAccount {
     async fn look(&self, needs: &[Need]) -> Vec<Answer> {
-        let mut permissions: BTreeMap<(&str, &str), Vec<(usize, &str)>> = BTreeMap::new();
+        let mut permissions: BTreeMap<Simulated<'_>, Vec<(usize, &str)>> = BTreeMap::new();
         let mut questions = Vec::new();
         for (place, need) in needs.iter().enumerate() {
             match need {
-                Need::Permission { role, action, resource } => permissions.entry((role, resource)).or_default().push((place, action)),
+                Need::Permission { role, action, resource, context } => {
+                    let context = in_region(context, action, resource, self.region.as_deref());
+                    permissions.entry((role, resource, context)).or_default().push((place, action));
+                }
                 other => questions.push(Question::Other(place, other)),
             }
         }
-        questions.extend(permissions.iter().flat_map(|((role, resource), actions)| {
-            actions.chunks(ACTIONS).map(|actions| Question::Permissions { role, resource, actions: actions.to_vec() })
+        questions.extend(permissions.iter().flat_map(|((role, resource, context), actions)| {
+            actions.chunks(ACTIONS).map(|actions| Question::Permissions {
+                role,
+                resource,
+                context: context.clone(),
+                actions: actions.to_vec(),
+            })
         }));
         let mut answers = vec![Answer::Unable("it was not asked".to_owned()); needs.len()];
         let mut answered = futures::stream::iter(questions).map(|question| self.ask(question)).buffer_unordered(AT_ONCE);
@@ -174,6 +188,73 @@ impl Surroundings for AwsAccount {
         }
         answers
     }
+}
+
+/// What IAM's answer says. With a resource named, IAM puts what it was not told beside the resource ("EvaluationResult", IAM
+/// API reference). Where it was not told all that conditions compare, no other answer than an allowance is one: the request
+/// itself has those values.
+fn judged(result: &EvaluationResult) -> Answer {
+    let of_resource = match result.resource_specific_results() {
+        [one] => Some(one),
+        _ => None,
+    };
+    let decision = of_resource.map_or(result.eval_decision(), |one| one.eval_resource_decision());
+    let boundary =
+        of_resource.and_then(|one| one.permissions_boundary_decision_detail()).or_else(|| result.permissions_boundary_decision_detail());
+    let mut missing: Vec<String> = result.missing_context_values().to_vec();
+    missing.extend(of_resource.iter().flat_map(|one| one.missing_context_values()).cloned());
+    missing.sort();
+    missing.dedup();
+    match decision {
+        Decision::Allowed if missing.is_empty() => Answer::Met,
+        Decision::Allowed => Answer::MetUnless(missing),
+        _ if !missing.is_empty() => Answer::Unclear(missing),
+        _ if result.organizations_decision_detail().is_some_and(|detail| !detail.allowed_by_organizations()) => Answer::BeyondOrganization,
+        _ if boundary.is_some_and(|detail| !detail.allowed_by_permissions_boundary()) => Answer::BeyondBoundary,
+        Decision::ExplicitDeny => Answer::Denied,
+        Decision::ImplicitDeny => Answer::Missing,
+        other => Answer::Unable(format!("IAM answered {other}")),
+    }
+}
+
+/// Services with one endpoint for all Regions, by the prefix of their actions: their requests are made in us-east-1
+/// ("aws:RequestedRegion", IAM user guide).
+const GLOBAL: &[&str] = &["iam", "organizations", "route53", "cloudfront", "globalaccelerator", "shield", "budgets", "ce", "account"];
+
+/// The context with the Region that the request is made in, unless the check says another: that of the resource, or else where
+/// the release is.
+fn in_region(context: &Context, action: &str, resource: &str, region: Option<&str>) -> Context {
+    const KEY: &str = "aws:RequestedRegion";
+    let mut context = context.clone();
+    let prefix = action.split(':').next().unwrap_or_default();
+    let of_resource =
+        resource.strip_prefix("arn:").and_then(|arn| arn.split(':').nth(2)).filter(|name| !name.is_empty() && !name.contains('*'));
+    let global = GLOBAL.iter().any(|service| service.eq_ignore_ascii_case(prefix)).then_some("us-east-1");
+    if let Some(region) = of_resource.or(global).or(region)
+        && !context.keys().any(|key| key.eq_ignore_ascii_case(KEY))
+    {
+        context.insert(KEY.to_owned(), vec![region.to_owned()]);
+    }
+    context
+}
+
+/// A value as IAM's simulator takes it, with its type ("AWS global condition context keys", IAM user guide).
+fn entry(key: &str, values: &[String]) -> ContextEntry {
+    let is = |names: &[&str]| names.iter().any(|name| name.eq_ignore_ascii_case(key));
+    let kind = if is(&["aws:SourceIp", "aws:VpcSourceIp"]) {
+        ContextKeyTypeEnum::Ip
+    } else if is(&["aws:CurrentTime", "aws:TokenIssueTime"]) {
+        ContextKeyTypeEnum::Date
+    } else if is(&["aws:EpochTime", "aws:MultiFactorAuthAge"]) {
+        ContextKeyTypeEnum::Numeric
+    } else if is(&["aws:SecureTransport", "aws:MultiFactorAuthPresent", "aws:ViaAWSService", "aws:PrincipalIsAWSService"]) {
+        ContextKeyTypeEnum::Boolean
+    } else if values.len() > 1 || is(&["aws:TagKeys", "aws:CalledVia", "aws:PrincipalOrgPaths"]) {
+        ContextKeyTypeEnum::StringList
+    } else {
+        ContextKeyTypeEnum::String
+    };
+    ContextEntry::builder().context_key_name(key).context_key_type(kind).set_context_key_values(Some(values.to_vec())).build()
 }
 
 /// Whether a trust policy, in the URL encoding of IAM, lets a service assume its role.

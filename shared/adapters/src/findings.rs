@@ -134,7 +134,7 @@ impl Refreshes for FindingTable {
     }
 }
 
-fn history_of(metric: Metric) -> String {
+pub(crate) fn history_of(metric: Metric) -> String {
     format!("history#{metric}")
 }
 

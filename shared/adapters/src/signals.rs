@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem};
 use flywheel_engine::signals::batch::{self, Addition, Batch, Entry};
 use flywheel_model::{Count, Hour, Id, Series};
 use flywheel_ports::{Counted, Counts, Salt, SignalStore, Unavailable};
@@ -24,12 +24,6 @@ const SIGNAL: &str = "signal#";
 const MARK: &str = "mark";
 const TOUCHED: &str = "touched";
 const EXPIRES_AT: &str = "expires_at";
-
-/// Rows in one request (`BatchGetItem` in the API reference).
-const READ_TOGETHER: usize = 100;
-
-/// Requests for the same rows, each for what the one before left over.
-const READ_TRIES: usize = 5;
 
 /// The table of signals.
 #[derive(Debug, Clone)]
@@ -52,28 +46,9 @@ impl SignalTable {
 
     /// Those among signals whose mark names an object.
     pub(crate) async fn counted_from(&self, evidence: &str, signals: &BTreeSet<Id>) -> Result<BTreeSet<Id>, Unavailable> {
-        let mut counted = BTreeSet::new();
-        for some in signals.iter().collect::<Vec<_>>().chunks(READ_TOGETHER) {
-            let mut keys: Vec<Item> = some.iter().map(|signal| mark_key(signal)).collect();
-            // What is left over when DynamoDB has little time is asked for again.
-            for _ in 0..READ_TRIES {
-                let wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();
-                let wanted = wanted.map_err(|error| broken(&error))?;
-                let request = self.table.client.batch_get_item().request_items(&self.table.name, wanted);
-                let answer = request.send().await.map_err(unavailable("read marks"))?;
-                let rows = answer.responses.unwrap_or_default().remove(&self.table.name).unwrap_or_default();
-                let here = rows.iter().filter(|row| text_of(row, "evidence") == Some(evidence));
-                counted.extend(here.filter_map(|row| signal_of(text_of(row, "pk")?)));
-                keys = answer.unprocessed_keys.unwrap_or_default().remove(&self.table.name).map(|left| left.keys).unwrap_or_default();
-                if keys.is_empty() {
-                    break;
-                }
-            }
-            if !keys.is_empty() {
-                return Err(Unavailable { what: "read marks", why: format!("{} of them were not read in {READ_TRIES} tries", keys.len()) });
-            }
-        }
-        Ok(counted)
+        let rows = self.table.get_many(signals.iter().map(mark_key).collect(), "read marks").await?;
+        let here = rows.iter().filter(|row| text_of(row, "evidence") == Some(evidence));
+        Ok(here.filter_map(|row| signal_of(text_of(row, "pk")?)).collect())
     }
 
     fn mark(&self, entry: &Entry, evidence: &str) -> Result<TransactWriteItem, Unavailable> {

@@ -5,9 +5,12 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, Put, WriteRequest};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, KeysAndAttributes, Put, TransactWriteItem, WriteRequest};
 use aws_types::SdkConfig;
 use flywheel_ports::Unavailable;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::error::unavailable;
 
@@ -18,6 +21,15 @@ const WRITTEN_TOGETHER: usize = 25;
 
 /// Requests for the same rows, each for what the one before left over.
 const TRIES: usize = 20;
+
+/// Rows read in one request (`BatchGetItem` in the API reference).
+const READ_TOGETHER: usize = 100;
+
+/// Requests for the same rows, each for what the one before left over.
+const READ_TRIES: usize = 5;
+
+/// The attribute of rows that hold a value as JSON.
+pub(crate) const VALUE: &str = "value";
 
 /// A table of ours.
 #[derive(Debug, Clone)]
@@ -89,6 +101,56 @@ impl Table {
             put.condition_expression("revision = :revision").expression_attribute_values(":revision", number(expected))
         };
         put.build().map_err(|error| Unavailable { what: "record", why: error.to_string() })
+    }
+
+    /// A write of a row with a value, as JSON, whose present revision is expected; 0 if it has none yet.
+    pub(crate) fn revise_value(
+        &self,
+        mut row: Item,
+        value: &impl Serialize,
+        expected: u64,
+        what: &'static str,
+    ) -> Result<Put, Unavailable> {
+        row.insert(VALUE.to_owned(), string(&as_text(value, what)?));
+        row.insert("revision".to_owned(), number(expected + 1));
+        self.revise(row, expected)
+    }
+
+    /// Makes writes together: all of them, or none: `false` if a condition did not hold or somebody else writes the same rows.
+    pub(crate) async fn make_together(&self, puts: Vec<Put>, what: &'static str) -> Result<bool, Unavailable> {
+        let writes = puts.into_iter().map(|put| TransactWriteItem::builder().put(put).build()).collect();
+        match self.client.transact_write_items().set_transact_items(Some(writes)).send().await {
+            Ok(_) => Ok(true),
+            Err(error) => match error.as_service_error() {
+                Some(
+                    TransactWriteItemsError::TransactionCanceledException(_) | TransactWriteItemsError::TransactionInProgressException(_),
+                ) => Ok(false),
+                _ => Err(unavailable(what)(error)),
+            },
+        }
+    }
+
+    /// The rows of these keys that are there, in no order, as many keys as one likes.
+    pub(crate) async fn get_many(&self, keys: Vec<Item>, what: &'static str) -> Result<Vec<Item>, Unavailable> {
+        let mut rows = Vec::new();
+        for some in keys.chunks(READ_TOGETHER) {
+            let mut left = some.to_vec();
+            // What is left over when DynamoDB has little time is asked for again.
+            for _ in 0..READ_TRIES {
+                let wanted = KeysAndAttributes::builder().set_keys(Some(left)).consistent_read(true).build();
+                let wanted = wanted.map_err(|error| Unavailable { what, why: error.to_string() })?;
+                let answer = self.client.batch_get_item().request_items(&self.name, wanted).send().await.map_err(unavailable(what))?;
+                rows.extend(answer.responses.unwrap_or_default().remove(&self.name).unwrap_or_default());
+                left = answer.unprocessed_keys.unwrap_or_default().remove(&self.name).map(|left| left.keys).unwrap_or_default();
+                if left.is_empty() {
+                    break;
+                }
+            }
+            if !left.is_empty() {
+                return Err(Unavailable { what, why: format!("{} rows were not read in {READ_TRIES} tries", left.len()) });
+            }
+        }
+        Ok(rows)
     }
 
     /// Makes a write. `false` if its condition did not hold.
@@ -177,4 +239,14 @@ pub(crate) fn number_of<T: std::str::FromStr>(row: &Item, name: &str) -> Option<
 /// The text that a row has under a name.
 pub(crate) fn text_of<'r>(row: &'r Item, name: &str) -> Option<&'r str> {
     row.get(name)?.as_s().ok().map(String::as_str)
+}
+
+/// The value that a row holds as JSON.
+pub(crate) fn value_of<T: DeserializeOwned>(row: &Item, what: &'static str) -> Result<T, Unavailable> {
+    serde_json::from_str(text_of(row, VALUE).unwrap_or_default()).map_err(|error| Unavailable { what, why: error.to_string() })
+}
+
+/// A value as JSON.
+pub(crate) fn as_text(value: &impl Serialize, what: &'static str) -> Result<String, Unavailable> {
+    serde_json::to_string(value).map_err(|error| Unavailable { what, why: error.to_string() })
 }

@@ -6,6 +6,7 @@
 pub mod cases;
 pub mod documents;
 pub mod erasure;
+pub mod experiments;
 pub mod findings;
 pub mod preflight;
 pub mod refresh;

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Action, AskedAgain, CaptureHold, Captured, DocumentChange, DocumentOutcome, Finding, FindingHold, Hold, Id, Outcome, PreflightChange,
-    PreflightHold, PreflightReceipt, PreflightRun, Receipt, Refresh, RefreshHold, Refreshed, SignalBatch, SuiteDecision, SuiteHold,
-    SuiteReceipt, TestProved, TimeoutChange, TimeoutHold, TimeoutOutcome, TimeoutReceipt,
+    Action, AskedAgain, CaptureHold, Captured, DocumentChange, DocumentOutcome, ExperimentDecision, ExperimentHold, ExperimentOutcome,
+    ExperimentReceipt, Finding, FindingHold, Hold, Id, Outcome, PreflightChange, PreflightHold, PreflightReceipt, PreflightRun, Receipt,
+    Refresh, RefreshHold, Refreshed, SignalBatch, SuiteDecision, SuiteHold, SuiteReceipt, TestProved, TimeoutChange, TimeoutHold,
+    TimeoutOutcome, TimeoutReceipt,
 };
 
 /// Anything that happened, as it travels over the bus and stays in the ledger.
@@ -80,6 +81,10 @@ impl Event {
             Body::TestsHeld(_) => "decision.tests-hold",
             Body::TestsKept(_) => "receipt.tests",
             Body::TestProved(_) => "outcome.test",
+            Body::ExperimentDecided(_) => "decision.experiment",
+            Body::ExperimentHeld(_) => "decision.experiment-hold",
+            Body::FlagChanged(_) => "receipt.experiment",
+            Body::ExperimentConcluded(_) => "outcome.experiment",
         }
     }
 }
@@ -202,6 +207,18 @@ pub enum Body {
     /// Outcome: a test was run against the version that failed.
     #[serde(rename = "outcome.test")]
     TestProved(TestProved),
+    /// Decision: queue, split, clean up or promote.
+    #[serde(rename = "decision.experiment")]
+    ExperimentDecided(Box<ExperimentDecision>),
+    /// Decision: not now, or not at all, because.
+    #[serde(rename = "decision.experiment-hold")]
+    ExperimentHeld(ExperimentHold),
+    /// Receipt: the flag was changed.
+    #[serde(rename = "receipt.experiment")]
+    FlagChanged(ExperimentReceipt),
+    /// Outcome: what came of an experiment.
+    #[serde(rename = "outcome.experiment")]
+    ExperimentConcluded(Box<ExperimentOutcome>),
 }
 
 /// Input that was refused.

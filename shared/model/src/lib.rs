@@ -8,6 +8,7 @@ mod batch;
 mod case;
 mod document;
 mod event;
+mod experiment;
 mod finding;
 mod id;
 mod preflight;
@@ -25,6 +26,11 @@ pub use case::{
 };
 pub use document::{ChangeKind, DocumentChange, DocumentId, Sequencer, SequencerError};
 pub use event::{Body, Event, Refusal};
+pub use experiment::{
+    ArmCount, BrokenGuardrail, Comparison, Conclusion, Experiment, ExperimentAction, ExperimentDecision, ExperimentHold,
+    ExperimentHoldReason, ExperimentOutcome, ExperimentPlan, ExperimentReceipt, ExperimentRun, ExperimentState, ExperimentVerdict,
+    Guardrail, PromptVariant, experiment_subject,
+};
 pub use finding::{
     Count, Evidence, Failure, FailureReason, Finding, FindingHold, Hour, Metric, Observation, Rate, Rates, Scope, Series, UNCLASSIFIED,
 };

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::error::{PolicyErrors, Problem};
+use crate::experiments::Experiments;
 use crate::preflight::Preflight;
 use crate::regression::Tests;
 use crate::signals::{EVALUATIONS, FAILED_LABELS, NO_ANSWER, default_rule};
@@ -42,6 +43,8 @@ pub(crate) struct File {
     preflight: Preflight,
     #[serde(default)]
     tests: Tests,
+    #[serde(default)]
+    experiments: Experiments,
     #[serde(default)]
     topic: Vec<Topic>,
     #[serde(default)]
@@ -255,6 +258,7 @@ pub(crate) fn validate(text: &str, file: File) -> Result<Policy, PolicyErrors> {
     let capture = check.capture(file.capture);
     let preflight = check.preflight(file.preflight);
     let tests = check.tests(file.tests);
+    let experiments = check.experiments(file.experiments);
     let topics = check.topics(file.topic);
     let intents = check.intents(file.intent);
     let alarms = file.alarm.into_iter().filter_map(|alarm| check.alarm(alarm)).collect();
@@ -294,6 +298,7 @@ pub(crate) fn validate(text: &str, file: File) -> Result<Policy, PolicyErrors> {
             capture,
             preflight,
             tests,
+            experiments,
             topics,
             intents,
             alarms,

@@ -6,6 +6,7 @@
 
 mod capture;
 mod error;
+mod experiments;
 mod file;
 mod preflight;
 mod regression;
@@ -17,6 +18,7 @@ use sha2::{Digest, Sha256};
 
 pub use capture::CapturePolicy;
 pub use error::{PolicyErrors, Problem};
+pub use experiments::{ExperimentIntent, ExperimentPolicy, FlagPlace, Freeze, Risk, Unit};
 pub use preflight::{PreflightPolicy, WhenUnable};
 pub use regression::{Assistant, TestPolicy, TestTarget};
 pub use signals::{AlarmMapping, Class, EvaluationLimit, FailurePolicy, FindingPolicy, FindingRule, GuardrailId, Measure, SignalPolicy};
@@ -48,6 +50,8 @@ pub struct Policy {
     pub preflight: PreflightPolicy,
     /// When failed conversations become regression tests.
     pub tests: TestPolicy,
+    /// When experiments on prompts are made.
+    pub experiments: ExperimentPolicy,
     /// Topics of retrievals, each name once.
     pub topics: Vec<Class>,
     /// Intents of conversations, each name once.

@@ -177,7 +177,7 @@ impl Check<'_> {
     }
 
     /// A name that goes into a role's grants: no wildcard may get there.
-    fn named(&mut self, field: &str, name: Spanned<String>) -> String {
+    pub(crate) fn named(&mut self, field: &str, name: Spanned<String>) -> String {
         let text = name.get_ref();
         let allowed = |char: char| char.is_ascii_alphanumeric() || "-_./:+=@".contains(char);
         if text.is_empty() || text.len() > 512 || !text.chars().all(allowed) {

@@ -6,6 +6,7 @@
 #![allow(async_fn_in_trait, reason = "one thread in each function: no future needs to be Send")]
 
 mod cases;
+mod experiments;
 mod findings;
 mod guardrail;
 mod logs;
@@ -21,11 +22,14 @@ use flywheel_model::{Answer, DataSourceId, DocumentId, Event};
 use jiff::Timestamp;
 
 pub use cases::{CaseStore, Datasets, Freshness, Inquiries, Known, Scores, ShelfState};
+pub use experiments::{CountedSignals, ExperimentStore, FeatureFlags, FlagAnswer, IntentTraffic, KeptOutcomes, PromptLibrary, UNITS};
 pub use findings::{Alarms, Looked, Memory, Questions, Refreshes};
 pub use guardrail::{Found, Guardrail, guard};
 pub use logs::{Bodies, Conversations, Group, KeptSpan, Salt, SignalQueue, Spans};
-pub use preflight::{Checks, Denials, Releases, Surroundings};
-pub use regression::{AssistantUnderTest, ConversationIndex, NoReply, Noted, OpenFinding, Proposer, Reply, Suites, WrittenSuite};
+pub use preflight::{Checks, Denials, JobFailure, Jobs, Releases, ResourceTypes, Surroundings};
+pub use regression::{
+    AssistantUnderTest, ConversationIndex, NoReply, Noted, OpenFinding, Proposer, Reply, Suites, WrittenSuite, read_noted,
+};
 pub use signals::{Counted, Counts, Observations, SignalStore};
 pub use timeouts::{KeptRuns, Settings, Taken, TimeoutStore};
 

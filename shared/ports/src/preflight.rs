@@ -48,3 +48,32 @@ pub trait Surroundings {
     /// Looks up what releases need, in their order. Whatever goes wrong is an answer.
     async fn look(&self, needs: &[Need]) -> Vec<Answer>;
 }
+
+/// The registry of CloudFormation's resource types.
+pub trait ResourceTypes {
+    /// The schema of a type, as JSON; nothing if the type is not known.
+    ///
+    /// # Errors
+    /// Why it could not be looked up.
+    async fn schema(&self, name: &str) -> Result<Option<String>, String>;
+}
+
+/// Why a pipeline's job fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobFailure {
+    /// The release may not start.
+    Checks,
+    /// The pipeline asks for it wrongly.
+    Configuration,
+    /// The checks could not be made.
+    Unavailable,
+}
+
+/// The jobs of a pipeline, which wait for their answer.
+pub trait Jobs {
+    /// The job is done, and the pipeline goes on.
+    async fn succeed(&self, job: &str, summary: &str) -> Result<(), Unavailable>;
+
+    /// The job fails, and the pipeline stops. The message is what people see.
+    async fn fail(&self, job: &str, failure: JobFailure, message: &str) -> Result<(), Unavailable>;
+}

@@ -1,9 +1,12 @@
 //! What regression tests need.
 
-use flywheel_model::{Id, Key, Suite, Turn};
+use std::collections::{BTreeMap, BTreeSet};
+
+use flywheel_model::{Id, Key, Observation, Suite, Turn};
+use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
-use crate::Unavailable;
+use crate::{Observations, Unavailable};
 
 /// Which conversations of an intent there were, so that those of a window are found without reading all evidence.
 pub trait ConversationIndex {
@@ -21,6 +24,34 @@ pub trait ConversationIndex {
 
     /// The findings that are open.
     async fn open_findings(&self) -> Result<Vec<OpenFinding>, Unavailable>;
+}
+
+/// Objects of evidence read at the same time: each is some hundred kilobytes in memory.
+const AT_ONCE: usize = 8;
+
+/// The latest conversations of an intent since a time that failed (or did not), at most so many. What was erased since is not
+/// among them.
+///
+/// # Errors
+/// If the index or the evidence does not answer.
+pub async fn read_noted(
+    index: &impl ConversationIndex,
+    observations: &impl Observations,
+    intent: &Key,
+    failed: bool,
+    since: Timestamp,
+    at_most: usize,
+) -> Result<Vec<Observation>, Unavailable> {
+    let mut wanted = BTreeMap::<String, BTreeSet<Id>>::new();
+    for Noted { signal, evidence, .. } in index.noted(intent, failed, since, at_most).await? {
+        wanted.entry(evidence).or_default().insert(signal);
+    }
+    let read = |(evidence, signals): (String, BTreeSet<Id>)| async move {
+        let mut found = observations.counted(&evidence).await?;
+        found.retain(|observation| signals.contains(&observation.signal.identity()));
+        Ok(found)
+    };
+    futures::stream::iter(wanted).map(read).buffered(AT_ONCE).try_concat().await
 }
 
 /// A conversation, as the index has it.

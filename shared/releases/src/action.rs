@@ -94,6 +94,9 @@ const SERVICES: &[(&str, &str)] = &[
 
 /// Operations of one service only, which a bare denial names without it.
 const OPERATIONS: &[(&str, &str)] = &[
+    ("AssumeRole", "sts"),
+    ("AssumeRoleWithWebIdentity", "sts"),
+    ("AssumeRoleWithSAML", "sts"),
     ("SendMessage", "sqs"),
     ("ReceiveMessage", "sqs"),
     ("DeleteMessage", "sqs"),
@@ -293,6 +296,29 @@ pub(crate) fn prefix_of_service(name: &str) -> Option<&'static str> {
     name.make_ascii_lowercase();
     let found = |name: &str| SERVICES.iter().find(|(service, _)| *service == name).map(|(_, prefix)| *prefix);
     found(&name).or_else(|| found(name.strip_prefix("amazon").or_else(|| name.strip_prefix("aws"))?))
+}
+
+/// Services that take roles only for themselves, by the prefix of their actions ("iam:PassedToService", IAM user guide). Others
+/// pass roles on: ECS to its tasks, EC2 by instance profiles.
+const TAKES_ROLES: &[(&str, &str)] = &[
+    ("lambda", "lambda.amazonaws.com"),
+    ("states", "states.amazonaws.com"),
+    ("codebuild", "codebuild.amazonaws.com"),
+    ("codepipeline", "codepipeline.amazonaws.com"),
+    ("codedeploy", "codedeploy.amazonaws.com"),
+    ("cloudformation", "cloudformation.amazonaws.com"),
+    ("events", "events.amazonaws.com"),
+    ("scheduler", "scheduler.amazonaws.com"),
+    ("firehose", "firehose.amazonaws.com"),
+    ("glue", "glue.amazonaws.com"),
+    ("sagemaker", "sagemaker.amazonaws.com"),
+    ("bedrock", "bedrock.amazonaws.com"),
+    ("bedrock-agentcore", "bedrock-agentcore.amazonaws.com"),
+];
+
+/// The service that a role is passed to where one of this prefix is called; nothing if that is not certain.
+pub(crate) fn passed_to(prefix: &str) -> Option<&'static str> {
+    TAKES_ROLES.iter().find(|(service, _)| *service == prefix).map(|(_, principal)| *principal)
 }
 
 /// The prefix of an operation that only one service has.

@@ -1,5 +1,7 @@
 //! Why a release failed.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// What kind of cause it is: who can mend it, and whether a check before the release could have told.
@@ -130,13 +132,27 @@ pub struct Cause {
     /// An encoded authorization message, which STS can decode for whoever may ask it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoded: Option<String>,
+    /// The quota that is used up, as service and code: `vpc/L-F678F1CE`, `iam/Roles`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<String>,
+    /// The lowest version of what is missing that would have done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// What the denied request told for conditions to compare, as far as the evidence has it and it is the same in the next
+    /// release: `iam:PassedToService`, `aws:RequestedRegion`, `aws:TagKeys`, `aws:RequestTag/…`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub context: BTreeMap<String, Vec<String>>,
 }
+
+/// Values of one key of a request's context that are kept, and bytes of each: IAM takes 256 bytes of a tag's value.
+const VALUES: usize = 20;
+const VALUE: usize = 256;
 
 impl Cause {
     /// A cause of which nothing but its kind is known.
     #[must_use]
     pub const fn of(kind: Kind) -> Self {
-        Self { kind, principal: None, action: None, resource: None, encoded: None }
+        Self { kind, principal: None, action: None, resource: None, encoded: None, quota: None, version: None, context: BTreeMap::new() }
     }
 
     /// With the role in place of its session, which may be named after a person.
@@ -161,8 +177,29 @@ impl Cause {
         }
         self.principal = text("/context/principal/arn").or(self.principal);
         self.resource = text("/context/resource").or(self.resource);
+        let items = |value: &serde_json::Value| value.pointer("/items").and_then(serde_json::Value::as_array).cloned().unwrap_or_default();
+        for condition in message.pointer("/context/conditions").map(items).unwrap_or_default() {
+            let Some(key) = condition.get("key").and_then(serde_json::Value::as_str) else { continue };
+            let values = condition.get("values").map(items).unwrap_or_default();
+            self.tell(key, values.iter().filter_map(|value| value.get("value")?.as_str()));
+        }
         self.encoded = None;
         self
+    }
+
+    /// Takes in what the denied request told under a key, if the next release will tell it again. Who called, from where and
+    /// when is passed over, and so is a value that may be a person's address.
+    pub(crate) fn tell<'v>(&mut self, key: &str, values: impl Iterator<Item = &'v str>) {
+        const KEPT: &[&str] = &["iam:PassedToService", "aws:RequestedRegion", "aws:TagKeys"];
+        let known = KEPT.iter().find(|kept| kept.eq_ignore_ascii_case(key)).map(|kept| (*kept).to_owned());
+        let tag =
+            || key.get(..15).filter(|head| head.eq_ignore_ascii_case("aws:RequestTag/")).map(|_| format!("aws:RequestTag/{}", &key[15..]));
+        let Some(key) = known.or_else(tag) else { return };
+        let fits = |value: &&str| !value.is_empty() && value.len() <= VALUE && !value.contains('@');
+        let values: Vec<String> = values.filter(fits).take(VALUES).map(str::to_owned).collect();
+        if !values.is_empty() && key.len() <= VALUE && self.context.len() < VALUES {
+            self.context.insert(key, values);
+        }
     }
 
     /// What would mend it, in a sentence.
@@ -186,7 +223,7 @@ impl Cause {
             Kind::OpaqueDenial => "the message names no action: find the denied call in CloudTrail at that time".to_owned(),
             Kind::ModelAccess => "ask for access to the model in this account and Region".to_owned(),
             Kind::MissingPrerequisite => format!("make {what} before the release"),
-            Kind::Quota => format!("free or raise the quota of {what}"),
+            Kind::Quota => format!("free or raise the quota of {}", self.quota.as_deref().unwrap_or(what)),
             Kind::Throttling => "release again, with fewer requests at once".to_owned(),
             Kind::Conflict => format!("remove or import {what}, or wait until nobody else changes it"),
             Kind::InvalidRequest => "correct the template or the request".to_owned(),

@@ -13,6 +13,7 @@ mod deployment;
 mod log;
 mod name;
 mod plain;
+mod quota;
 mod record;
 #[cfg(test)]
 mod tests;

@@ -108,7 +108,8 @@ pub(crate) fn missing(text: &Plain) -> Option<String> {
         " was not found",
         " is not found",
     ];
-    arn(text).or_else(|| said(text)).or_else(|| before(text, &ends)).or_else(|| {
+    let looked_up = || after(text, &["via ssm parameter "]);
+    arn(text).or_else(looked_up).or_else(|| said(text)).or_else(|| before(text, &ends)).or_else(|| {
         after(
             text,
             &[
@@ -139,7 +140,8 @@ pub(crate) fn resource_type(text: &Plain) -> Option<String> {
 
 /// After words that announce a name.
 fn said(text: &Plain) -> Option<String> {
-    after(text, &["with identifier ", "with name ", "with the name ", "named ", "with id "])
+    // S3: "your previous request to create the named bucket succeeded".
+    after(text, &["with identifier ", "with name ", "with the name ", "named ", "with id "]).filter(|name| name != "bucket")
 }
 
 fn after(text: &Plain, leads: &[&str]) -> Option<String> {
@@ -150,13 +152,16 @@ fn after(text: &Plain, leads: &[&str]) -> Option<String> {
 fn before(text: &Plain, ends: &[&str]) -> Option<String> {
     let end = ends.iter().filter_map(|end| text.flat.find(end)).min()?;
     let head = &text.text[..end];
-    let closing = head.chars().next_back().filter(|closing| matches!(closing, '"' | '\''));
+    let closing = head.chars().next_back().filter(|closing| matches!(closing, '"' | '\'' | ']'));
     let name = match closing {
+        Some(']') => head[..head.len() - 1].rsplit('[').next()?,
         Some(closing) => head[..head.len() - 1].rsplit(closing).next()?,
         None => head.rsplit([' ', '\n']).next()?,
     };
     let name = name.trim_matches(['(', ')', '[', ']', '"', '\'', ',', ':', '*']);
-    (!name.is_empty() && name.len() <= LONGEST && !is_prose(name) && !is_masked(name)).then(|| name.to_owned())
+    // What is quoted is a name whatever its letters are.
+    let is_name = closing.is_some() && !name.contains(' ') || !is_prose(name);
+    (!name.is_empty() && name.len() <= LONGEST && is_name && !is_masked(name)).then(|| name.to_owned())
 }
 
 /// A word of a sentence rather than a name: letters only, with no capital inside.
@@ -179,7 +184,7 @@ fn token(text: &Plain, at: usize) -> Option<String> {
     let mut place = start;
     loop {
         let rest = &text.text[place..];
-        let length = rest.find([' ', '\n', '"', '\'', ',', ';', '\\', '。']).unwrap_or(rest.len());
+        let length = rest.find([' ', '\n', '"', '\'', ',', ';', '\\', '。', '、', '，', '（', '）', '「', '」']).unwrap_or(rest.len());
         let length = rest[..length].find("</").unwrap_or(length);
         name.push_str(&rest[..length]);
         let rest = &rest[length..];

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::action::{action_of, prefix_of_source};
+use crate::action::{action_of, passed_to, prefix_of_source};
 use crate::cause::{Cause, Kind, role_of};
 use crate::understand::understand;
 
@@ -127,11 +127,43 @@ pub fn cloud_trail(record: &Value) -> Result<Option<Cause>, String> {
         if cause.kind == Kind::OpaqueDenial {
             cause.kind = Kind::MissingPermission;
         }
+        if let Some(region) = text(record, "/awsRegion") {
+            cause.tell("aws:RequestedRegion", std::iter::once(region));
+        }
+        if cause.action.as_deref() == Some("iam:PassRole")
+            && let Some(service) = passed_to(prefix_of_source(source))
+        {
+            cause.tell("iam:PassedToService", std::iter::once(service));
+        }
+        tags(record, &mut cause);
     }
     if cause.principal.is_none() {
         cause.principal = text(record, "/userIdentity/arn").map(str::to_owned);
     }
     Ok(Some(cause))
+}
+
+/// The tags that a call asked for, where it lists them under `tags` as most services do.
+fn tags(record: &Value, cause: &mut Cause) {
+    let mut tell = |key: &str, value: &str| cause.tell(&format!("aws:RequestTag/{key}"), std::iter::once(value));
+    match record.pointer("/requestParameters/tags").or_else(|| record.pointer("/requestParameters/Tags")) {
+        Some(Value::Object(tags)) => {
+            for (key, value) in tags {
+                if let Some(value) = value.as_str() {
+                    tell(key, value);
+                }
+            }
+        }
+        Some(Value::Array(tags)) => {
+            for tag in tags {
+                let field = |names: [&str; 2]| names.iter().find_map(|name| tag.get(*name)?.as_str());
+                if let (Some(key), Some(value)) = (field(["key", "Key"]), field(["value", "Value"])) {
+                    tell(key, value);
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 struct StackEvent<'a> {

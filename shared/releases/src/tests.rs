@@ -251,3 +251,286 @@ proptest! {
         prop_assert!("cloudformation:CreateChangeSet".starts_with(&action), "{action}");
     }
 }
+
+/// Relatives of what deployment tools write: kind, action and resource.
+const RELATIVES: &[(&str, Kind, Option<&str>, Option<&str>)] = &[
+    // Other callers, and the words of newer messages.
+    (
+        "User: arn:aws:sts::111122223333:assumed-role/deploy/ci is not authorized to perform: sts:TagSession on resource: arn:aws:iam::111122223333:role/x",
+        Kind::MissingPermission,
+        Some("sts:TagSession"),
+        Some("arn:aws:iam::111122223333:role/x"),
+    ),
+    (
+        "User: arn:aws-cn:sts::111122223333:assumed-role/deploy/ci is not authorized to perform: ecr:CreateRepository on resource: arn:aws-cn:ecr:cn-north-1:111122223333:repository/app because no identity-based policy allows the ecr:CreateRepository action",
+        Kind::MissingPermission,
+        Some("ecr:CreateRepository"),
+        Some("arn:aws-cn:ecr:cn-north-1:111122223333:repository/app"),
+    ),
+    (
+        "user: arn:aws:iam::111122223333:user/ci is not authorized to perform: logs:putretentionpolicy on resource: arn:aws:logs:eu-west-1:111122223333:log-group:/aws/lambda/app:log-stream: because no identity-based policy allows the logs:putretentionpolicy action",
+        Kind::MissingPermission,
+        Some("logs:PutRetentionPolicy"),
+        Some("arn:aws:logs:eu-west-1:111122223333:log-group:/aws/lambda/app:log-stream:"),
+    ),
+    (
+        "AccessDeniedException: User: arn:aws:sts::111122223333:assumed-role/deploy/ci is not authorized to perform: kms:Decrypt on resource: arn:aws:kms:eu-west-1:111122223333:key/1-2 because no identity-based policy allows the kms:Decrypt action...",
+        Kind::MissingPermission,
+        Some("kms:Decrypt"),
+        Some("arn:aws:kms:eu-west-1:111122223333:key/1-2"),
+    ),
+    (
+        "User: arn:aws:sts::111122223333:assumed-role/deploy/ci is not authorized to perform: kms:Decrypt on the resource associated with this ciphertext because no resource-based policy allows the kms:Decrypt action",
+        Kind::ResourcePolicy,
+        Some("kms:Decrypt"),
+        None,
+    ),
+    (
+        "User: arn:aws:sts::111122223333:assumed-role/deploy/ci is not authorized to perform: kms:GenerateDataKey on this resource because the resource does not exist in this Region, no resource-based policies allow access, or a resource-based policy explicitly denies access",
+        Kind::ResourcePolicy,
+        Some("kms:GenerateDataKey"),
+        None,
+    ),
+    (
+        "User: arn:aws:sts::111122223333:assumed-role/deploy/ci is not authorized to perform: s3:PutObject on resource: \"arn:aws:s3:::assets/a.zip\" with an explicit deny in a resource-based policy",
+        Kind::ExplicitDeny,
+        Some("s3:PutObject"),
+        Some("arn:aws:s3:::assets/a.zip"),
+    ),
+    (
+        "User: arn:aws:sts::111122223333:assumed-role/deploy/ci is not authorized to perform: s3:PutObject on resource: \"arn:aws:s3:::assets/a.zip\" with an explicit deny in a resource control policy",
+        Kind::ExplicitDeny,
+        Some("s3:PutObject"),
+        Some("arn:aws:s3:::assets/a.zip"),
+    ),
+    (
+        "User: arn:aws:sts::111122223333:assumed-role/deploy/ci is not authorized to perform: ec2:RunInstances on resource: arn:aws:ec2:eu-west-1:111122223333:instance/* with an explicit deny in a session policy",
+        Kind::BoundaryDeny,
+        Some("ec2:RunInstances"),
+        Some("arn:aws:ec2:eu-west-1:111122223333:instance/*"),
+    ),
+    (
+        "User: arn:aws:sts::111122223333:assumed-role/deploy/ci is not authorized to perform: ec2:RunInstances on resource: arn:aws:ec2:eu-west-1:111122223333:instance/* with an explicit deny in a VPC endpoint policy",
+        Kind::ExplicitDeny,
+        Some("ec2:RunInstances"),
+        Some("arn:aws:ec2:eu-west-1:111122223333:instance/*"),
+    ),
+    // Other languages around AWS's words.
+    (
+        "Erreur : User: arn:aws:iam::111122223333:user/ci is not authorized to perform: sqs:CreateQueue on resource: arn:aws:sqs:eu-west-1:111122223333:jobs.",
+        Kind::MissingPermission,
+        Some("sqs:CreateQueue"),
+        Some("arn:aws:sqs:eu-west-1:111122223333:jobs"),
+    ),
+    (
+        "デプロイに失敗しました：User: arn:aws:iam::111122223333:user/ci is not authorized to perform: sns:CreateTopic on resource: arn:aws:sns:ap-northeast-1:111122223333:t（アクセス拒否）",
+        Kind::MissingPermission,
+        Some("sns:CreateTopic"),
+        Some("arn:aws:sns:ap-northeast-1:111122223333:t"),
+    ),
+    (
+        "Ошибка: An error occurred (AccessDenied) when calling the CreateRole operation: User: arn:aws:iam::111122223333:user/ci is not authorized to perform: iam:CreateRole on resource: arn:aws:iam::111122223333:role/app",
+        Kind::MissingPermission,
+        Some("iam:CreateRole"),
+        Some("arn:aws:iam::111122223333:role/app"),
+    ),
+    // Tools.
+    (
+        "error: deploying urn:pulumi:dev::shop::aws:sqs/queue:Queue::jobs: 1 error occurred:\n\t* creating SQS Queue (jobs): operation error SQS: CreateQueue, https response error StatusCode: 403, RequestID: 1-2, api error AccessDenied: User: arn:aws:iam::111122223333:user/ci is not authorized to perform: sqs:createqueue on resource: arn:aws:sqs:eu-west-1:111122223333:jobs because no identity-based policy allows the sqs:createqueue action",
+        Kind::MissingPermission,
+        Some("sqs:CreateQueue"),
+        Some("arn:aws:sqs:eu-west-1:111122223333:jobs"),
+    ),
+    (
+        "operation error ECS: RegisterTaskDefinition, https response error StatusCode: 400, RequestID: 1, AccessDeniedException: User: arn:aws:sts::111122223333:assumed-role/ci/x is not authorized to perform: ecs:RegisterTaskDefinition on resource: arn:aws:ecs:us-east-1:111122223333:task-definition/app:*",
+        Kind::MissingPermission,
+        Some("ecs:RegisterTaskDefinition"),
+        Some("arn:aws:ecs:us-east-1:111122223333:task-definition/app:*"),
+    ),
+    (
+        "Error: failed to create service: ClientException: User: arn:aws:sts::111122223333:assumed-role/ci/x is not authorized to perform: iam:PassRole on resource: arn:aws:iam::111122223333:role/task",
+        Kind::MissingPermission,
+        Some("iam:PassRole"),
+        Some("arn:aws:iam::111122223333:role/task"),
+    ),
+    (
+        "An error occurred (AccessDenied) when calling the PutObject operation: Access Denied",
+        Kind::MissingPermission,
+        Some("s3:PutObject"),
+        None,
+    ),
+    (
+        "fatal error: An error occurred (403) when calling the HeadObject operation: Forbidden",
+        Kind::MissingPermission,
+        Some("s3:GetObject"),
+        None,
+    ),
+    ("An error occurred (AccessDeniedException) when calling the PutItem operation: Access denied", Kind::OpaqueDenial, None, None),
+    (
+        "upload failed: ./a.zip to s3://assets/a.zip An error occurred (AccessDenied) when calling the CreateMultipartUpload operation: Access Denied",
+        Kind::MissingPermission,
+        Some("s3:PutObject"),
+        None,
+    ),
+    (
+        "API: iam:PutRolePolicy User: arn:aws:iam::111122223333:user/ci is not authorized to perform: iam:PutRolePolicy on resource: role app-role",
+        Kind::MissingPermission,
+        Some("iam:PutRolePolicy"),
+        Some("role app-role"),
+    ),
+    (
+        "denied: User: arn:aws:iam::111122223333:user/ci is not authorized to perform: ecr:InitiateLayerUpload on resource: arn:aws:ecr:us-east-1:111122223333:repository/app because no identity-based policy allows the ecr:InitiateLayerUpload action",
+        Kind::MissingPermission,
+        Some("ecr:InitiateLayerUpload"),
+        Some("arn:aws:ecr:us-east-1:111122223333:repository/app"),
+    ),
+    (
+        "AccessDenied. User doesn't have permission to call cloudformation:GetTemplateSummary",
+        Kind::MissingPermission,
+        Some("cloudformation:GetTemplateSummary"),
+        None,
+    ),
+    // Trust.
+    (
+        "The role arn:aws:iam::111122223333:role/sfn cannot be assumed by principal 'states.amazonaws.com'.",
+        Kind::TrustPolicy,
+        Some("sts:AssumeRole"),
+        Some("arn:aws:iam::111122223333:role/sfn"),
+    ),
+    (
+        "CodePipeline is not authorized to perform AssumeRole on role arn:aws:iam::111122223333:role/pipe",
+        Kind::TrustPolicy,
+        Some("sts:AssumeRole"),
+        Some("arn:aws:iam::111122223333:role/pipe"),
+    ),
+    (
+        "Could not assume role with OIDC: Not authorized to perform sts:AssumeRoleWithWebIdentity",
+        Kind::TrustPolicy,
+        Some("sts:AssumeRoleWithWebIdentity"),
+        None,
+    ),
+    (
+        "ECS was unable to assume the role 'arn:aws:iam::111122223333:role/task' that was provided for this task. Please verify that the role being passed has the proper trust relationship and permissions",
+        Kind::TrustPolicy,
+        Some("sts:AssumeRole"),
+        Some("arn:aws:iam::111122223333:role/task"),
+    ),
+    (
+        "Could not assume role in target account using current credentials User: arn:aws:iam::111122223333:user/ci is not authorized to perform: sts:AssumeRole on resource: arn:aws:iam::444455556666:role/cdk-hnb659fds-deploy-role . Please make sure that this role exists",
+        Kind::MissingPermission,
+        Some("sts:AssumeRole"),
+        Some("arn:aws:iam::444455556666:role/cdk-hnb659fds-deploy-role"),
+    ),
+    // Opaque.
+    ("AccessDenied: Access Denied", Kind::OpaqueDenial, None, None),
+    (
+        "Access Denied (Service: Amazon S3; Status Code: 403; Error Code: AccessDenied; Request ID: 1; S3 Extended Request ID: 2=; Proxy: null)",
+        Kind::OpaqueDenial,
+        None,
+        None,
+    ),
+    ("ERROR: AccessDenied - Access Denied", Kind::OpaqueDenial, None, None),
+    (
+        "You are not authorized to perform this operation. User: arn:aws:iam::111122223333:user/ci is not authorized to perform: ec2:CreateVpc on resource: arn:aws:ec2:eu-west-1:111122223333:vpc/* because no identity-based policy allows the ec2:CreateVpc action. Encoded authorization failure message: AbCdEf0123456789_-AbCdEf",
+        Kind::MissingPermission,
+        Some("ec2:CreateVpc"),
+        Some("arn:aws:ec2:eu-west-1:111122223333:vpc/*"),
+    ),
+    // Models.
+    ("AccessDeniedException: You don't have access to the model with the specified model ID.", Kind::ModelAccess, None, None),
+    (
+        "ResourceNotFoundException: Model use case details have not been submitted for this account. Fill out the Anthropic use case details form before using the model.",
+        Kind::ModelAccess,
+        None,
+        None,
+    ),
+    (
+        "An error occurred (AccessDeniedException) when calling the Converse operation: Model access is denied due to IAM user or service role is not authorized to perform the required AWS Marketplace actions (aws-marketplace:ViewSubscriptions, aws-marketplace:Subscribe) to enable access to this model.",
+        Kind::ModelAccess,
+        Some("aws-marketplace:ViewSubscriptions"),
+        None,
+    ),
+    // Prerequisites.
+    (
+        "SSM parameter /cdk-bootstrap/hnb659fds/version not found. Has the environment been bootstrapped?",
+        Kind::MissingPrerequisite,
+        None,
+        Some("/cdk-bootstrap/hnb659fds/version"),
+    ),
+    (
+        "This CDK deployment requires bootstrap stack version '14', found '6'. Please run 'cdk bootstrap'.",
+        Kind::MissingPrerequisite,
+        None,
+        None,
+    ),
+    ("ParameterNotFound: /shop/db/password", Kind::MissingPrerequisite, None, None),
+    ("Secrets Manager can't find the specified secret: shop/key", Kind::MissingPrerequisite, None, Some("shop/key")),
+    ("Unable to fetch parameters [/shop/key] from parameter store for this account.", Kind::MissingPrerequisite, None, Some("/shop/key")),
+    ("NoSuchEntity: The role with name exec cannot be found", Kind::MissingPrerequisite, None, Some("exec")),
+    ("No export named net-vpc found. Rollback requested by user.", Kind::MissingPrerequisite, None, Some("net-vpc")),
+    ("The specified bucket does not exist (Service: S3, Status Code: 404, Request ID: 1)", Kind::MissingPrerequisite, None, None),
+    (
+        "Error: no OpenIDConnect provider found in your account for https://token.actions.githubusercontent.com",
+        Kind::MissingPrerequisite,
+        None,
+        None,
+    ),
+    // Quotas and rates.
+    ("LimitExceededException: Cannot exceed quota for PolicySize: 6144", Kind::Quota, None, None),
+    ("The maximum number of VPCs has been reached. (Service: Ec2, Status Code: 400, Request ID: 1)", Kind::Quota, None, None),
+    ("ServiceQuotaExceededException: You have reached the maximum number of knowledge bases", Kind::Quota, None, None),
+    ("Account-level service quota exceeded for ENIs", Kind::Quota, None, None),
+    ("ThrottlingException: Too many tokens, please wait before trying again.", Kind::Throttling, None, None),
+    ("Throttling: Rate exceeded\n\tstatus code: 400, request id: 1", Kind::Throttling, None, None),
+    ("SlowDown: Please reduce your request rate.", Kind::Throttling, None, None),
+    // Conflicts.
+    ("EntityAlreadyExists: Role with name app already exists.", Kind::Conflict, None, Some("app")),
+    (
+        "BucketAlreadyOwnedByYou: Your previous request to create the named bucket succeeded and you already own it.",
+        Kind::Conflict,
+        None,
+        None,
+    ),
+    ("ResourceInUseException: Table already exists: orders", Kind::Conflict, None, Some("orders")),
+    ("ConflictException: Another operation is in progress for this function", Kind::Conflict, None, None),
+    ("Stack [shop] already exists", Kind::Conflict, None, Some("shop")),
+    (
+        "Stack:arn:aws:cloudformation:eu-west-1:111122223333:stack/shop/1-2 is in ROLLBACK_COMPLETE state and can not be updated.",
+        Kind::Conflict,
+        None,
+        Some("arn:aws:cloudformation:eu-west-1:111122223333:stack/shop/1-2"),
+    ),
+    ("Error acquiring the state lock: ConditionalCheckFailedException", Kind::Conflict, None, None),
+    // Requests.
+    ("Template format error: YAML not well-formed. (line 3, column 5)", Kind::InvalidRequest, None, None),
+    ("ValidationError: Template error: instance of Fn::GetAtt references undefined resource Q", Kind::InvalidRequest, None, None),
+    ("MalformedPolicyDocument: Syntax errors in policy.", Kind::InvalidRequest, None, None),
+    ("InvalidParameterValueException: Unzipped size must be smaller than 262144000 bytes", Kind::Quota, None, None),
+    // Credentials.
+    (
+        "An error occurred (ExpiredToken) when calling the PutObject operation: The provided token has expired.",
+        Kind::BadCredentials,
+        None,
+        None,
+    ),
+    ("Error: No valid credential sources found", Kind::BadCredentials, None, None),
+    ("The security token included in the request is invalid.", Kind::BadCredentials, None, None),
+    ("Need to perform AWS calls for account 111122223333, but no credentials have been configured", Kind::BadCredentials, None, None),
+    // Cascades.
+    ("Resource update cancelled", Kind::Cascade, None, None),
+    ("The following resource(s) failed to delete: [AccessDeniedRole, QuotaTopic].", Kind::Cascade, None, None),
+    ("UPDATE_ROLLBACK_COMPLETE", Kind::Cascade, None, None),
+];
+
+#[test]
+fn relatives_of_known_messages_come_to_the_same() {
+    let wrong: Vec<String> = RELATIVES
+        .iter()
+        .filter_map(|(text, kind, action, resource)| {
+            let found = read(text);
+            let expected = (*kind, action.map(str::to_owned), resource.map(str::to_owned));
+            (found != expected).then(|| format!("{text}\n  {found:?}\n  {expected:?}"))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

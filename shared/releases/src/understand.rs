@@ -4,10 +4,11 @@
 //! around them. So what is looked for is AWS's wording: first whether access was denied, then whose policy is the reason,
 //! then the names. Texts about anything else are told apart by their error codes and by the words of the services.
 
-use crate::action::{action_of, literal, prefix_of_operation, prefix_of_service};
+use crate::action::{action_of, literal, passed_to, prefix_of_operation, prefix_of_service};
 use crate::cause::{Cause, Kind};
 use crate::name;
 use crate::plain::Plain;
+use crate::quota;
 
 /// The most bytes of a text that are read: messages are shorter, and what surrounds a longer one says nothing of it.
 pub const LONGEST: usize = 16 * 1024;
@@ -65,7 +66,17 @@ fn read(whole: &Plain) -> Cause {
         Kind::Other => name::resource_type(text),
         _ => None,
     };
-    Cause { resource, ..Cause::of(kind) }
+    let quota = if kind == Kind::Quota { quota::named(text) } else { None };
+    let version = if kind == Kind::MissingPrerequisite { bootstrap_version(text) } else { None };
+    Cause { resource, quota, version, ..Cause::of(kind) }
+}
+
+/// The version of the CDK's bootstrap that a release asks for: `requires bootstrap stack version '14'`, `CDK bootstrap stack
+/// version 6 required`.
+fn bootstrap_version(text: &Plain) -> Option<u32> {
+    let at = text.after("bootstrap stack version ", 0)?;
+    let rest = text.flat[at..].trim_start_matches(['\'', '"', ' ']);
+    rest[..rest.bytes().take_while(u8::is_ascii_digit).count()].parse().ok()
 }
 
 /// The text without CloudFormation's lists of resources that failed, whose names say nothing; and whether there were any.
@@ -89,13 +100,19 @@ fn without_cascade(text: &Plain) -> (Option<Plain>, bool) {
 fn denial(text: &Plain) -> Option<Cause> {
     let named = named_action(text).or_else(|| called_action(text));
     // Where AWS names the action, its words say whose policy it is.
-    let trust = text.has_any(NOT_TRUSTED) && (named.is_none() || text.has_any(&["trust relationship", "trust polic"]));
+    let trust = text.has_any(NOT_TRUSTED)
+        && (named.is_none() || text.has_any(&["trust relationship", "trust polic", "perform assumerole on role"]));
     if !trust && !text.has_any(DENIED) && !DENIED_WORDS.iter().any(|word| text.has_word(word)) {
         return None;
     }
     let action = named.as_ref().map(|(action, _)| action.clone());
     let is_assuming = action.as_deref().is_some_and(|action| action.starts_with("sts:AssumeRole"));
-    let kind = if text.has_any(&["explicit deny in a permissions boundary", "no permissions bound", "no session polic"]) {
+    let kind = if text.has_any(&[
+        "explicit deny in a permissions boundary",
+        "explicit deny in a session policy",
+        "no permissions bound",
+        "no session polic",
+    ]) {
         Kind::BoundaryDeny
     } else if text.has_any(&[
         "with an explicit",
@@ -128,7 +145,20 @@ fn denial(text: &Plain) -> Option<Cause> {
         Kind::TrustPolicy => (name::principal(text).or_else(|| service_to_be_trusted(text)), resource.or_else(|| name::role(text))),
         _ => (name::principal(text), resource),
     };
-    Some(Cause { kind, principal, action, resource, encoded: name::encoded(text) })
+    let mut cause = Cause { principal, action, resource, encoded: name::encoded(text), ..Cause::of(kind) };
+    if cause.action.as_deref() == Some("iam:PassRole")
+        && let Some(service) = calling_service(text).and_then(passed_to)
+    {
+        cause.tell("iam:PassedToService", std::iter::once(service));
+    }
+    Some(cause)
+}
+
+/// The prefix of the service that was called, as AWS's SDKs write it behind or before a message: `(Service: Lambda,`,
+/// `operation error Lambda: CreateFunction`.
+fn calling_service(text: &Plain) -> Option<&'static str> {
+    let at = text.after("(service: ", 0).or_else(|| text.after("operation error ", 0))?;
+    prefix_of_service(text.text[at..].split([',', ';', ':', ')']).next()?)
 }
 
 /// The service that wants to assume a role: `cannot be assumed by Lambda`.
@@ -371,6 +401,7 @@ const NOT_TRUSTED: &[&str] = &[
     "could not assume role",
     "could not be assumed",
     "not authorized to assume",
+    "perform assumerole on role",
     "not authorised to assume",
     "unable to assume",
     "failed to assume role",

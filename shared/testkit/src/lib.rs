@@ -5,6 +5,8 @@
 //! the process may die. Messages may come late, twice and out of order. All of it follows from one seed.
 
 mod cases;
+mod experiments;
+mod flags;
 mod ports;
 mod signals;
 mod simulation;
@@ -13,6 +15,8 @@ mod timeouts;
 mod world;
 
 pub use cases::{CaseMemory, CaseProcess};
+pub use experiments::{ExperimentMemory, ExperimentProcess};
+pub use flags::evaluate;
 pub use signals::{SignalMemory, SignalProcess, Spent};
 pub use simulation::{Chaos, Simulation};
 pub use suites::{SuiteMemory, SuiteProcess};

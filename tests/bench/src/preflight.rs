@@ -298,7 +298,7 @@ fn name(service: usize) -> String {
 }
 
 fn need(place: usize) -> Need {
-    Need::Permission { role: ROLE.to_owned(), action: format!("sqs:Action{place}"), resource: "*".to_owned() }
+    Need::permission(ROLE, format!("sqs:Action{place}"), "*")
 }
 
 /// Twelve needs: 0 to 3 lapse, 4 to 7 are never met and seldom wanted, 8 to 11 are met and fail now and then all the same.

@@ -9,17 +9,15 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_s3::primitives::ByteStream;
 use flywheel_deploy::Deployed;
-use flywheel_engine::findings::History;
-use flywheel_model::{AskedAgain, Body, Count, DataSourceId, Event, Evidence, Finding, Hour, Rates};
+use flywheel_model::{AskedAgain, Body, DataSourceId, Event, Evidence, Finding, Hour, Metric, Rates, Series};
 use jiff::Timestamp;
 use serde_json::json;
 
 use super::ask::Asker;
 use super::cases::{self, Captured, Tool};
-use super::tables;
+use super::tables::{self, Usual};
 use crate::LocalAws;
 use crate::terminal::{Terminal, seconds};
 
@@ -175,16 +173,9 @@ impl<'a> Day<'a> {
     /// What would have been counted in the weeks before.
     async fn write_history(&self) -> Result<()> {
         for topic in TOPICS {
-            let mut history = History::default();
-            for hour in self.start.0 - 24 * DAYS..self.start.0 {
-                // A little more and a little less, the same in each demo.
-                let events = USUAL_FAILURES + (hour.unsigned_abs() * 7919) % 7 - 3;
-                history.learn(Hour(hour), &Count { trials: RESPONSES, events, ..Count::default() });
-            }
-            let text = |text: &str| AttributeValue::S(text.to_owned());
-            let put = self.aws.dynamodb().put_item().table_name(self.output("SignalsTable")?);
-            let put = put.item("pk", text("history#failed_responses")).item("sk", text(topic));
-            put.item("value", text(&serde_json::to_string(&history)?)).send().await.context("cannot write a history")?;
+            let series = Series { metric: Metric::FailedResponses, key: topic.try_into()? };
+            let usual = Usual { trials: RESPONSES, events: USUAL_FAILURES, spread: 3 };
+            tables::write_history(self.aws.dynamodb(), self.output("SignalsTable")?, &series, &usual, DAYS, self.start).await?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ mod ask;
 mod audit;
 mod cases;
 mod documents;
+mod experiments;
 mod launch;
 mod policy;
 pub mod releases;
@@ -85,6 +86,8 @@ struct Demo {
     asker: Asker,
     /// The address of the shop's assistant that is in production: the broken one.
     production: String,
+    /// Where the shop's feature flags are.
+    flags: experiments::Place,
     output: PathBuf,
     summary: Summary,
 }
@@ -131,7 +134,8 @@ impl Demo {
         // It is served until this process ends.
         let (address, _) = Shop::BROKEN.serve().await?;
         let production = format!("http://{address}/turn");
-        let text = policy::write(BUCKET, &read, &launch, &production);
+        let flags = experiments::create(&aws).await?;
+        let text = policy::write(BUCKET, &read, &launch, &production, &flags);
         let file = options.output.join("policy.toml");
         std::fs::write(&file, &text).with_context(|| format!("cannot write {}", file.display()))?;
         let deployed = aws.deploy("flywheel", &text, &mut |line| terminal.now(&format!("deploying: {line}"))).await?;
@@ -147,7 +151,7 @@ impl Demo {
         let audit = Audit::new(&aws, &deployed, BUCKET, sources.to_vec())?;
         let asker = Asker::new(&aws);
         let output = options.output.clone();
-        Ok(Self { aws, documents, sources, launch, deployed, audit, asker, production, output, summary: Summary::default() })
+        Ok(Self { aws, documents, sources, launch, deployed, audit, asker, production, flags, output, summary: Summary::default() })
     }
 
     async fn play(&mut self, terminal: &mut Terminal) -> Result<()> {
@@ -178,6 +182,8 @@ impl Demo {
         std::fs::write(&file, picture).with_context(|| format!("cannot write {}", file.display()))?;
         self.summary.releases = releases::Pipeline::new(&self.aws, &self.deployed).await?.play(terminal).await?;
         self.summary.tests = tests::Day::new(&self.aws, &self.deployed).play(&self.production, &self.output, terminal).await?;
+        let day = experiments::Day::new(&self.aws, &self.deployed, &self.flags);
+        self.summary.experiments = day.play(&self.output, terminal).await?;
         Ok(())
     }
 
@@ -390,6 +396,10 @@ fn report(summary: &Summary, options: &Options, terminal: &mut Terminal) {
         ("failed releases that the check stops", format!("{} of {}", summary.releases.caught, summary.releases.failed)),
         ("failed conversations / tests made of them", format!("{} / {}", summary.tests.conversations_failed, summary.tests.tests)),
         ("tests that the broken / mended assistant passes", format!("{} / {}", summary.tests.broken_passes, summary.tests.mended_passes)),
+        (
+            "users until the harmful prompt was stopped / the better one won",
+            format!("{} / {}", summary.experiments.units_until_stopped, summary.experiments.units_until_won),
+        ),
         ("burst to consistency", format!("{:.1} s", summary.seconds_to_consistency)),
         ("in all", format!("{:.1} s", summary.seconds)),
     ]);
@@ -406,6 +416,7 @@ fn report(summary: &Summary, options: &Options, terminal: &mut Terminal) {
     terminal.line(&format!("  {}  the day's evaluation cases", shown(&options.output.join("cases"))));
     terminal.line(&format!("  {}  the tests, for promptfoo and pytest", shown(&options.output.join("tests"))));
     terminal.line(&format!("  {}  when the slow workflow's runs end, with the old and the new limit", shown(&options.output.join(CURVE))));
+    terminal.line(&format!("  {}  the prompts' rates over time", shown(&options.output.join("experiment-won.svg"))));
     terminal.line("  make demo DOCS=path/to/your/documents   the same with your own");
     terminal.line("  make local                              the local AWS with the stack, to try things by hand");
     terminal.line("  make watch                              the functions, rebuilt as you edit them");

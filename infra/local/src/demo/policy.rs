@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use flywheel_model::DataSourceId;
 
+use super::experiments::Place;
 use super::launch::TOPICS;
 use super::{tests as regression, timeouts};
 
@@ -15,7 +16,7 @@ pub(crate) const JOB_STARTS_PER_SECOND: f64 = 0.5;
 pub(crate) const DIRECT_AT_MOST: usize = 5;
 
 /// The policy for these data sources, each with the prefix that it reads, and for the assistant at this address.
-pub(crate) fn write(bucket: &str, sources: &[(DataSourceId, &str)], launch: &DataSourceId, assistant: &str) -> String {
+pub(crate) fn write(bucket: &str, sources: &[(DataSourceId, &str)], launch: &DataSourceId, assistant: &str, flags: &Place) -> String {
     let mut text = format!(
         r#"# The demo's policy: what Flywheel watches and how far it may go. Times are shorter than anybody would choose for
 # production, and job_starts_per_second is five times Bedrock's own quota (0.1), so that the demo takes a minute.
@@ -76,6 +77,35 @@ words = ["order"]
         regression::TARGET,
         regression::INTENT
     );
+    let Place { application, environment, profile, strategy } = flags;
+    let _ = write!(
+        text,
+        r#"
+# Prompts are compared by the application's feature flags.
+[experiments]
+application = "{application}"
+environment = "{environment}"
+profile = "{profile}"
+strategy = "{strategy}"
+promotion_strategy = "{strategy}"
+ramp = [0.5]
+ramp_seconds = 1
+
+[[experiments.intent]]
+intent = "billing"
+flag = "billing-prompt"
+control = "baseline"
+uses = ["gateway"]
+risk = "low"
+
+[[experiments.intent]]
+intent = "returns"
+flag = "returns-prompt"
+control = "baseline"
+uses = ["gateway"]
+risk = "low"
+"#
+    );
     text
 }
 
@@ -93,6 +123,12 @@ mod tests {
             &[(source.clone(), "a \"quoted\" folder/")],
             &DataSourceId::new("KB00000002", "DS00000002"),
             "http://127.0.0.1:1/turn",
+            &Place {
+                application: "abc1234".to_owned(),
+                environment: "def5678".to_owned(),
+                profile: "ghi9012".to_owned(),
+                strategy: "jkl3456".to_owned(),
+            },
         ))
         .expect("valid");
         assert_eq!(policy.data_source(&source).map(|source| source.prefix.as_str()), Some("a \"quoted\" folder/"));

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+use super::experiments::Experiments;
 use super::launch::Launch;
 use super::releases::Releases;
 use super::tests::Tests;
@@ -50,6 +51,8 @@ pub(crate) struct Summary {
     pub(crate) releases: Releases,
     /// The assistant that breaks.
     pub(crate) tests: Tests,
+    /// The prompts that are compared.
+    pub(crate) experiments: Experiments,
     /// From the first line to the first upload.
     pub(crate) seconds_to_start: f64,
     /// From the last upload of the burst until the index agreed with the bucket.
@@ -67,6 +70,7 @@ impl Summary {
             && self.timeouts.good()
             && self.releases.good()
             && self.tests.good()
+            && self.experiments.good()
     }
 
     pub(crate) fn write(&self, file: &Path) -> Result<()> {

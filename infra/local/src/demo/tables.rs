@@ -6,9 +6,10 @@ use anyhow::{Context, Result};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use flywheel_engine::documents::{Document, Status};
+use flywheel_engine::findings::History;
 use flywheel_engine::signals::batch;
 use flywheel_engine::timeouts::Runs;
-use flywheel_model::{Body, DataSourceId, Event, Hour, Metric};
+use flywheel_model::{Body, Count, DataSourceId, Event, Hour, Metric, Series};
 
 /// What Flywheel recorded of a data source's documents, by key.
 pub(crate) async fn documents(client: &Client, table: &str, source: &DataSourceId) -> Result<BTreeMap<String, Status>> {
@@ -50,6 +51,28 @@ pub(crate) async fn events(client: &Client, table: &str) -> Result<Vec<Event>> {
     }
     events.sort_by_key(|event: &Event| event.at);
     Ok(events)
+}
+
+/// What was usual of a rate before the demo.
+pub(crate) struct Usual {
+    pub(crate) trials: u64,
+    pub(crate) events: u64,
+    /// So many more or less, the same in each demo.
+    pub(crate) spread: u64,
+}
+
+/// Writes what would have been counted of a rate in each hour of so many days, up to this one.
+pub(crate) async fn write_history(client: &Client, table: &str, series: &Series, usual: &Usual, days: i64, until: Hour) -> Result<()> {
+    let mut history = History::default();
+    for hour in until.0 - 24 * days..until.0 {
+        let events = usual.events + (hour.unsigned_abs() * 7_919) % (2 * usual.spread + 1) - usual.spread;
+        history.learn(Hour(hour), &Count { trials: usual.trials, events, ..Count::default() });
+    }
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let put = client.put_item().table_name(table).item("pk", text(&format!("history#{}", series.metric)));
+    let put = put.item("sk", text(series.key.as_str())).item("value", text(&serde_json::to_string(&history)?));
+    put.send().await.context("cannot write a history")?;
+    Ok(())
 }
 
 /// How many responses are counted in an hour.

@@ -7,15 +7,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use aws_sdk_dynamodb::types::AttributeValue;
 use flywheel_deploy::Deployed;
-use flywheel_engine::findings::History;
-use flywheel_model::{Body, Count, Event, Evidence, Hour, Metric, RegressionTest, TestState};
+use flywheel_model::{Body, Event, Evidence, Hour, Metric, RegressionTest, Series, TestState};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::cases::Tool;
-use super::tables;
+use super::tables::{self, Usual};
 use crate::terminal::Terminal;
 use crate::{LocalAws, Shop};
 
@@ -143,17 +141,9 @@ impl<'a> Day<'a> {
 
     /// What would have been counted in the weeks before.
     async fn write_history(&self, start: Hour) -> Result<()> {
-        let mut history = History::default();
-        for hour in start.0 - 24 * DAYS..start.0 {
-            // A little more and a little less, the same in each demo.
-            let events = USUAL_FAILURES + (hour.unsigned_abs() * 7_919) % 5 - 2;
-            history.learn(Hour(hour), &Count { trials: CONVERSATIONS, events, ..Count::default() });
-        }
-        let text = |text: &str| AttributeValue::S(text.to_owned());
-        let put = self.aws.dynamodb().put_item().table_name(self.output("SignalsTable")?);
-        let put = put.item("pk", text("history#conversation_failures")).item("sk", text(INTENT));
-        put.item("value", text(&serde_json::to_string(&history)?)).send().await.context("cannot write a history")?;
-        Ok(())
+        let series = Series { metric: Metric::ConversationFailures, key: INTENT.try_into()? };
+        let usual = Usual { trials: CONVERSATIONS, events: USUAL_FAILURES, spread: 2 };
+        tables::write_history(self.aws.dynamodb(), self.output("SignalsTable")?, &series, &usual, DAYS, start).await
     }
 
     /// Sends the conversations of the last hour and of this one.

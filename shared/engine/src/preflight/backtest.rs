@@ -15,8 +15,11 @@ use super::needs_of;
 pub fn backtest(check: &PreflightCheck, releases: &[Release]) -> Backtest {
     let mut result = Backtest::default();
     let concerned: Vec<&Release> = releases.iter().filter(|release| check.concerns(&release.service)).collect();
+    // What a cause tells of its request's context is often less than what the check was learned with.
+    let need = check.need.without_context();
     let lacks_it = |release: &Release| {
-        release.ending == Some(Ending::Failed) && release.causes.iter().any(|cause| needs_of(cause, release).as_ref() == Some(&check.need))
+        release.ending == Some(Ending::Failed)
+            && release.causes.iter().any(|cause| needs_of(cause, release).is_some_and(|lacked| lacked.without_context() == need))
     };
     // Of each service, where it last failed for want of it: until there a good release counts as blocked.
     let last_lack = |service: &str| concerned.iter().rposition(|release| release.service == service && lacks_it(release));
@@ -79,7 +82,7 @@ mod tests {
     }
 
     fn check() -> PreflightCheck {
-        let need = Need::Permission { role: ROLE.to_owned(), action: "sqs:CreateQueue".to_owned(), resource: "*".to_owned() };
+        let need = Need::permission(ROLE, "sqs:CreateQueue", "*");
         PreflightCheck::learned(need, BTreeSet::from(["shop".to_owned()]))
     }
 

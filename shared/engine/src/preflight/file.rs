@@ -7,15 +7,18 @@ use std::fmt;
 use flywheel_model::{Backtest, Id, Need, PreflightCheck};
 use jiff::Timestamp;
 use serde::Deserialize;
-use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, value};
+use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value, value};
 
 const HEAD: &str = "\
 # What each release is checked for before it starts. Flywheel adds the checks that would have stopped failed releases of the
 # past, with their figures. Change what you like: a check that you changed is yours and stays as you wrote it. One that you
 # set to state = \"veto\", or take out while its id stays in `learned`, does not come back.
 #
-# `what` is one of permission (role, action, resource), trust (role, service), role, bucket, parameter, secret, bootstrap
-# (parameter, at_least) and model. `services` says before whose releases it is made; without it, before all.
+# `what` is one of permission (role, action, resource, and in `context` what IAM is to be told of the request for conditions
+# to compare: context = { \"iam:PassedToService\" = \"lambda.amazonaws.com\" }), trust (role, service), role, bucket, parameter,
+# secret, bootstrap (parameter, at_least), model, and quota (service and quota as Service Quotas codes them, or \"iam\" and
+# \"Roles\", \"Users\", \"Policies\" …; room, 1 without it). `services` says before whose releases it is made; without it, before
+# all.
 version = 1
 learned = []
 ";
@@ -156,11 +159,8 @@ impl ChecksFile {
     pub fn add(&mut self, check: &PreflightCheck, backtest: Backtest, now: Timestamp) {
         let mut table = Table::new();
         table.insert("id", value(&check.id));
-        for (name, text) in fields(&check.need) {
-            match text.parse::<i64>() {
-                Ok(number) if name == "at_least" => table.insert(name, value(number)),
-                _ => table.insert(name, value(text)),
-            };
+        for (name, written) in fields(&check.need) {
+            table.insert(name, value(written));
         }
         table.insert("services", value(check.services.iter().collect::<Array>()));
         table.insert("added", value(now.to_string()));
@@ -209,7 +209,8 @@ impl WrittenCheck {
             .try_into()
             .map_err(|error: toml::de::Error| format!("the check {id}: {}", error.message()))?;
         let known = fields(&need);
-        if let Some(unknown) = self.rest.keys().find(|name| known.iter().all(|(field, _)| field != name)) {
+        let is_empty_context = |name: &String| name == "context" && matches!(need, Need::Permission { .. });
+        if let Some(unknown) = self.rest.keys().find(|name| known.iter().all(|(field, _)| field != name) && !is_empty_context(name)) {
             return Err(format!(
                 "the check {id}: {unknown} is no field of it; use {}",
                 known.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
@@ -235,21 +236,31 @@ fn seal(check: &PreflightCheck) -> String {
     Id::of("preflight.seal", &[&check.id, &check.need.to_string(), &services.join(" ")]).as_str()[..16].to_owned()
 }
 
-/// The fields of a need, as they stand in the file.
-fn fields(need: &Need) -> Vec<(&'static str, String)> {
+/// The fields of a need, as they stand in the file; all that it may have but those that are empty.
+fn fields(need: &Need) -> Vec<(&'static str, Value)> {
+    let text = |text: &String| Value::from(text.as_str());
     match need {
-        Need::Permission { role, action, resource } => {
-            vec![("what", "permission".to_owned()), ("role", role.clone()), ("action", action.clone()), ("resource", resource.clone())]
+        Need::Permission { role, action, resource, context } => {
+            let mut fields =
+                vec![("what", "permission".into()), ("role", text(role)), ("action", text(action)), ("resource", text(resource))];
+            let told: InlineTable = context.iter().map(|(key, values)| (key, values.iter().collect::<Array>())).collect();
+            if !told.is_empty() {
+                fields.push(("context", told.into()));
+            }
+            fields
         }
-        Need::Trust { role, service } => vec![("what", "trust".to_owned()), ("role", role.clone()), ("service", service.clone())],
-        Need::Role { role } => vec![("what", "role".to_owned()), ("role", role.clone())],
-        Need::Bucket { bucket } => vec![("what", "bucket".to_owned()), ("bucket", bucket.clone())],
-        Need::Parameter { parameter } => vec![("what", "parameter".to_owned()), ("parameter", parameter.clone())],
-        Need::Secret { secret } => vec![("what", "secret".to_owned()), ("secret", secret.clone())],
+        Need::Trust { role, service } => vec![("what", "trust".into()), ("role", text(role)), ("service", text(service))],
+        Need::Role { role } => vec![("what", "role".into()), ("role", text(role))],
+        Need::Bucket { bucket } => vec![("what", "bucket".into()), ("bucket", text(bucket))],
+        Need::Parameter { parameter } => vec![("what", "parameter".into()), ("parameter", text(parameter))],
+        Need::Secret { secret } => vec![("what", "secret".into()), ("secret", text(secret))],
         Need::Bootstrap { parameter, at_least } => {
-            vec![("what", "bootstrap".to_owned()), ("parameter", parameter.clone()), ("at_least", at_least.to_string())]
+            vec![("what", "bootstrap".into()), ("parameter", text(parameter)), ("at_least", i64::from(*at_least).into())]
         }
-        Need::Model { model } => vec![("what", "model".to_owned()), ("model", model.clone())],
+        Need::Model { model } => vec![("what", "model".into()), ("model", text(model))],
+        Need::Quota { service, quota, room } => {
+            vec![("what", "quota".into()), ("service", text(service)), ("quota", text(quota)), ("room", i64::from(*room).into())]
+        }
     }
 }
 
@@ -260,11 +271,7 @@ mod tests {
     use super::*;
 
     fn check(action: &str) -> PreflightCheck {
-        let need = Need::Permission {
-            role: "arn:aws:iam::111122223333:role/deploy".to_owned(),
-            action: action.to_owned(),
-            resource: "*".to_owned(),
-        };
+        let need = Need::permission("arn:aws:iam::111122223333:role/deploy", action, "*");
         PreflightCheck::learned(need, BTreeSet::from(["shop".to_owned()]))
     }
 
@@ -283,6 +290,32 @@ mod tests {
         assert_eq!(read.to_string(), text);
         assert_eq!((read.active(Some("shop")).len(), read.active(Some("blog")).len(), read.active(None).len()), (2, 0, 2));
         assert!(text.starts_with("# What each release is checked for") && text.contains("caught = 8"), "{text}");
+    }
+
+    #[test]
+    fn a_person_may_say_what_iam_is_told_and_how_much_room_a_quota_needs() {
+        let text = "version = 1\n[[check]]\nid = \"pass\"\nwhat = \"permission\"\nrole = \"r\"\naction = \"iam:PassRole\"\nresource = \"*\"\ncontext = { \"iam:PassedToService\" = \"lambda.amazonaws.com\", \"aws:TagKeys\" = [\"a\", \"b\"] }\n\n[[check]]\nid = \"vpc\"\nwhat = \"quota\"\nservice = \"vpc\"\nquota = \"L-F678F1CE\"\nroom = 2\n\n[[check]]\nid = \"roles\"\nwhat = \"quota\"\nservice = \"iam\"\nquota = \"Roles\"\n";
+        let needs: Vec<String> =
+            ChecksFile::parse(text).expect("a checks file").active(None).iter().map(|check| check.need.to_string()).collect();
+        assert_eq!(
+            needs,
+            [
+                "r may perform iam:PassRole on * where aws:TagKeys = a, b and iam:PassedToService = lambda.amazonaws.com",
+                "the quota L-F678F1CE of vpc has room for 2",
+                "the quota Roles of iam has room for 1",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_change_of_what_iam_is_told_makes_a_check_a_persons() {
+        let mut file = ChecksFile::default();
+        let context = BTreeMap::from([("aws:RequestedRegion".to_owned(), vec!["eu-west-1".to_owned()])]);
+        let need = Need::Permission { role: "r".to_owned(), action: "sqs:CreateQueue".to_owned(), resource: "*".to_owned(), context };
+        file.add(&PreflightCheck::learned(need, BTreeSet::new()), Backtest::default(), Timestamp::UNIX_EPOCH);
+        let text = file.to_string();
+        assert!(ChecksFile::parse(&text).expect("a checks file").entries()[0].is_learned, "{text}");
+        assert!(!ChecksFile::parse(&text.replace("eu-west-1", "us-east-1")).expect("a checks file").entries()[0].is_learned);
     }
 
     #[test]

@@ -48,8 +48,8 @@ pub fn learn(releases: &[Release], file: &ChecksFile, caught: &BTreeMap<String, 
         }
         return learned;
     }
-    for (need, Candidate { services, failed }) in candidates {
-        let check = PreflightCheck::learned(need, services);
+    for (need, Candidate { services, failed, context }) in candidates {
+        let check = PreflightCheck::learned(with_context(need, context), services);
         if failed < rules.recurs || tell.learned.file.knows(&check.id) {
             continue;
         }
@@ -110,21 +110,42 @@ fn at_least(part: u32, all: u32) -> f64 {
     ((centre - spread) / (1.0 + Z * Z / all)).max(0.0)
 }
 
+#[derive(Default)]
 struct Candidate {
     /// The services that lacked it.
     services: BTreeSet<String>,
     /// Releases that failed for want of it.
     failed: u32,
+    /// What all denied requests that told anything under a key told; nothing of a key under which they told different things.
+    context: BTreeMap<String, Option<Vec<String>>>,
+}
+
+fn with_context(need: Need, told: BTreeMap<String, Option<Vec<String>>>) -> Need {
+    match need {
+        Need::Permission { role, action, resource, .. } => {
+            let context = told.into_iter().filter_map(|(key, values)| Some((key, values?))).collect();
+            Need::Permission { role, action, resource, context }
+        }
+        other => other,
+    }
 }
 
 fn candidates(releases: &[Release]) -> BTreeMap<Need, Candidate> {
     let mut candidates: BTreeMap<Need, Candidate> = BTreeMap::new();
     for release in releases.iter().filter(|release| release.ending == Some(Ending::Failed)) {
         let needs: BTreeSet<Need> = release.causes.iter().filter_map(|cause| needs_of(cause, release)).collect();
+        let mut counted: BTreeSet<Need> = BTreeSet::new();
         for need in needs {
-            let candidate = candidates.entry(need).or_insert(Candidate { services: BTreeSet::new(), failed: 0 });
+            let candidate = candidates.entry(need.without_context()).or_default();
             candidate.services.insert(release.service.clone());
-            candidate.failed += 1;
+            candidate.failed += u32::from(counted.insert(need.without_context()));
+            let Need::Permission { context, .. } = need else { continue };
+            for (key, values) in context {
+                let known = candidate.context.entry(key).or_insert_with(|| Some(values.clone()));
+                if known.as_ref() != Some(&values) {
+                    *known = None;
+                }
+            }
         }
     }
     candidates
@@ -249,6 +270,24 @@ mod tests {
             assert_eq!(learned(letters), (vec![], 1), "{letters}");
         }
         assert_eq!(learned("gggggggggggggg"), (vec![], 0));
+    }
+
+    #[test]
+    fn a_check_is_told_of_the_request_what_all_that_were_denied_told() {
+        let mut releases = history("ggggggggg111111");
+        let told = |release: &mut Release, key: &str, value: &str| {
+            release.causes[0].context.insert(key.to_owned(), vec![value.to_owned()]);
+        };
+        told(&mut releases[10], "iam:PassedToService", "lambda.amazonaws.com");
+        told(&mut releases[11], "aws:RequestTag/team", "a");
+        told(&mut releases[12], "aws:RequestTag/team", "b");
+        let result = learn(&releases, &ChecksFile::default(), &BTreeMap::new(), &policy(""), day(40));
+        let entries = result.file.entries();
+        assert_eq!(entries.len(), 1, "the same permission is one check");
+        let Need::Permission { context, .. } = entries[0].check.need.clone() else { panic!("{entries:?}") };
+        assert_eq!(context, BTreeMap::from([("iam:PassedToService".to_owned(), vec!["lambda.amazonaws.com".to_owned()])]));
+        assert_eq!(backtest(&entries[0].check, &releases).caught, 6);
+        assert_eq!(ChecksFile::parse(&result.file.to_string()).expect("a checks file").entries(), entries);
     }
 
     #[test]

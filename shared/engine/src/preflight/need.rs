@@ -15,28 +15,32 @@ pub fn needs_of(cause: &Cause, release: &Release) -> Option<Need> {
             let role = principal().or_else(|| release.role.clone()).filter(|role| is_principal(role))?;
             let action = cause.action.clone()?;
             let resource = cause.resource.as_deref().map_or_else(|| "*".to_owned(), any_instance);
-            Some(Need::Permission { role, action, resource })
+            Some(Need::Permission { role, action, resource, context: cause.context.clone() })
         }
         Kind::TrustPolicy => {
             let role = cause.resource.clone().filter(|role| role.contains(":role/") && is_whole(role))?;
             let service = cause.principal.clone().filter(|service| service.ends_with(".amazonaws.com"))?;
             Some(Need::Trust { role, service })
         }
-        Kind::MissingPrerequisite => prerequisite(cause.resource.as_deref()?),
+        Kind::MissingPrerequisite => prerequisite(cause.resource.as_deref()?, cause.version),
         Kind::ModelAccess => {
             let model = cause.resource.as_deref()?.split("foundation-model/").nth(1)?;
             Some(Need::Model { model: model.to_owned() })
+        }
+        Kind::Quota => {
+            let (service, quota) = cause.quota.as_deref()?.split_once('/')?;
+            Some(Need::Quota { service: service.to_owned(), quota: quota.to_owned(), room: 1 })
         }
         _ => None,
     }
 }
 
-fn prerequisite(name: &str) -> Option<Need> {
+fn prerequisite(name: &str, version: Option<u32>) -> Option<Need> {
     if !is_whole(name) {
         return None;
     }
     if name.starts_with("/cdk-bootstrap/") && name.ends_with("/version") {
-        return Some(Need::Bootstrap { parameter: name.to_owned(), at_least: 1 });
+        return Some(Need::Bootstrap { parameter: name.to_owned(), at_least: version.unwrap_or(1) });
     }
     if name.starts_with('/') && name.len() > 1 {
         return Some(Need::Parameter { parameter: name.to_owned() });
@@ -115,10 +119,19 @@ mod tests {
                 "SSM parameter /cdk-bootstrap/abc/version not found.".to_owned(),
                 "the CDK bootstrap version in /cdk-bootstrap/abc/version is 1 or higher",
             ),
+            (
+                "This CDK deployment requires bootstrap stack version '14', but during the confirmation via SSM parameter /cdk-bootstrap/abc/version the following error occurred: ParameterNotFound: not found".to_owned(),
+                "the CDK bootstrap version in /cdk-bootstrap/abc/version is 14 or higher",
+            ),
             ("Error: the parameter /shop/key does not exist".to_owned(), "the parameter /shop/key is there"),
             (
                 "Role arn:aws:iam::111122223333:role/fn cannot be assumed by Lambda".to_owned(),
                 "arn:aws:iam::111122223333:role/fn trusts lambda.amazonaws.com",
+            ),
+            ("VpcLimitExceeded: The maximum number of VPCs has been reached.".to_owned(), "the quota L-F678F1CE of vpc has room for 1"),
+            (
+                format!("{denied} iam:PassRole on resource: arn:aws:iam::111122223333:role/fn (Service: Lambda, Status Code: 403)"),
+                "arn:aws:iam::111122223333:role/deploy may perform iam:PassRole on arn:aws:iam::111122223333:role/fn where iam:PassedToService = lambda.amazonaws.com",
             ),
         ] {
             assert_eq!(need(&text).as_deref(), Some(expected), "{text}");

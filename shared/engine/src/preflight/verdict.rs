@@ -1,5 +1,7 @@
 //! What a look at the account says of a check, and what it means for the release.
 
+use std::collections::BTreeSet;
+
 use flywheel_model::{Need, PreflightCheck, PreflightRun};
 use flywheel_policy::WhenUnable;
 use serde::Serialize;
@@ -11,6 +13,8 @@ use serde_json::{Value, json};
 pub enum Answer {
     /// It is as it has to be.
     Met,
+    /// IAM allows it, but was not told these values of the request's context, which a condition compares.
+    MetUnless(Vec<String>),
     /// It is missing.
     Missing,
     /// IAM: a policy denies it.
@@ -21,6 +25,15 @@ pub enum Answer {
     BeyondOrganization,
     /// IAM cannot tell without these values of the request's context.
     Unclear(Vec<String>),
+    /// A quota is used up so far.
+    Full {
+        /// How much is used.
+        used: u64,
+        /// How much may be.
+        of: u64,
+    },
+    /// It is not as it has to be, but whether the release needs it is not known: the handler of one of its resources may.
+    PerhapsNeeded(Box<Answer>),
     /// It could not be looked up, and why.
     Unable(String),
 }
@@ -32,7 +45,7 @@ pub struct Finding {
     pub check: PreflightCheck,
     /// What the look gave.
     pub answer: Answer,
-    /// What is missing, and for whom; empty if nothing is.
+    /// What is missing, and for whom, or what IAM was not told; empty if there is nothing to say.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub says: String,
     /// What would mend it: an IAM statement or a command, or where to look.
@@ -47,11 +60,22 @@ pub struct Report {
     pub service: String,
     /// Each check with its answer, those that failed first.
     pub findings: Vec<Finding>,
+    /// What else the release may need and nobody looked up, and why.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub unknown: BTreeSet<String>,
     /// Whether the release may start.
     pub may_start: bool,
 }
 
 impl Report {
+    /// The same, with what could not even be asked: like a check that cannot be made.
+    #[must_use]
+    pub fn beside(mut self, unknown: BTreeSet<String>, when_unable: WhenUnable) -> Self {
+        self.may_start &= unknown.is_empty() || when_unable == WhenUnable::Warn;
+        self.unknown = unknown;
+        self
+    }
+
     /// What the bus is told of it.
     #[must_use]
     pub fn run(&self) -> PreflightRun {
@@ -60,7 +84,7 @@ impl Report {
         };
         PreflightRun {
             service: self.service.clone(),
-            passed: u32::try_from(ids(|answer| *answer == Answer::Met).len()).unwrap_or(u32::MAX),
+            passed: u32::try_from(ids(Answer::is_met).len()).unwrap_or(u32::MAX),
             failed: ids(Answer::is_failure),
             unable: ids(Answer::is_unable),
             may_start: self.may_start,
@@ -69,16 +93,28 @@ impl Report {
 }
 
 impl Answer {
+    /// The same of something that the release only may need.
+    #[must_use]
+    pub fn if_needed(self) -> Self {
+        if self.is_failure() { Self::PerhapsNeeded(Box::new(self)) } else { self }
+    }
+
+    /// Whether the need is met, as far as can be seen.
+    #[must_use]
+    pub fn is_met(&self) -> bool {
+        matches!(self, Self::Met | Self::MetUnless(_))
+    }
+
     /// Whether the need is surely not met.
     #[must_use]
     pub fn is_failure(&self) -> bool {
-        matches!(self, Self::Missing | Self::Denied | Self::BeyondBoundary | Self::BeyondOrganization)
+        matches!(self, Self::Missing | Self::Denied | Self::BeyondBoundary | Self::BeyondOrganization | Self::Full { .. })
     }
 
     /// Whether nobody knows.
     #[must_use]
     pub fn is_unable(&self) -> bool {
-        matches!(self, Self::Unclear(_) | Self::Unable(_))
+        matches!(self, Self::Unclear(_) | Self::Unable(_) | Self::PerhapsNeeded(_))
     }
 }
 
@@ -95,7 +131,8 @@ pub fn report(service: &str, answers: Vec<(PreflightCheck, Answer)>, when_unable
     findings.sort_by_key(|finding| (!finding.answer.is_failure(), !finding.answer.is_unable(), finding.check.id.clone()));
     let fails = findings.iter().any(|finding| finding.answer.is_failure());
     let unable = findings.iter().any(|finding| finding.answer.is_unable());
-    Report { service: service.to_owned(), findings, may_start: !(fails || unable && when_unable == WhenUnable::Stop) }
+    let may_start = !(fails || unable && when_unable == WhenUnable::Stop);
+    Report { service: service.to_owned(), findings, unknown: BTreeSet::new(), may_start }
 }
 
 fn says(need: &Need, answer: &Answer) -> String {
@@ -103,8 +140,11 @@ fn says(need: &Need, answer: &Answer) -> String {
         Answer::Met => String::new(),
         Answer::Unable(why) => format!("could not be checked: {why}"),
         Answer::Unclear(keys) => format!("could not be checked: IAM needs values for {}", keys.join(", ")),
+        Answer::MetUnless(keys) => format!("allowed, as far as IAM was told: a condition also compares {}", keys.join(", ")),
+        Answer::PerhapsNeeded(answer) => format!("{}; whether this release needs it is not known", says(need, answer)),
+        Answer::Full { used, of } => format!("{need}: no, {used} of {of} are used"),
         Answer::Missing | Answer::Denied | Answer::BeyondBoundary | Answer::BeyondOrganization => match need {
-            Need::Permission { role, action, resource } => {
+            Need::Permission { role, action, resource, .. } => {
                 let why = match answer {
                     Answer::Denied => "a policy denies it",
                     Answer::BeyondBoundary => "its permissions boundary does not allow it",
@@ -122,6 +162,7 @@ fn says(need: &Need, answer: &Answer) -> String {
                 format!("the account is not bootstrapped for the CDK: {parameter} is not there or below {at_least}")
             }
             Need::Model { model } => format!("the account has no access to the model {model} in this Region"),
+            Need::Quota { .. } => format!("{need}: no"),
         },
     }
 }
@@ -129,9 +170,13 @@ fn says(need: &Need, answer: &Answer) -> String {
 /// The smallest thing that mends it.
 fn fix(need: &Need, answer: &Answer) -> String {
     match (need, answer) {
-        (_, Answer::Met) => String::new(),
+        (_, Answer::Met | Answer::MetUnless(_)) => String::new(),
+        (_, Answer::PerhapsNeeded(answer)) => fix(need, answer),
         (_, Answer::Unable(_)) => "give the role that makes the checks leave to look, or look yourself".to_owned(),
-        (_, Answer::Unclear(_)) => "the permission hangs on conditions: compare them with what the release asks for".to_owned(),
+        (_, Answer::Unclear(_)) => {
+            "the permission hangs on conditions: say in the check's `context` what the release asks with, or compare them yourself"
+                .to_owned()
+        }
         (Need::Permission { role, action, .. }, Answer::Denied) => format!(
             "granting {action} will not help: find the statement with \"Effect\": \"Deny\" in the policies of {role}, its groups and the organisation's service control policies"
         ),
@@ -141,7 +186,7 @@ fn fix(need: &Need, answer: &Answer) -> String {
         (Need::Permission { action, .. }, Answer::BeyondOrganization) => {
             format!("granting {action} will not help: ask who keeps the service control policies of the organisation")
         }
-        (Need::Permission { role, action, resource }, _) => {
+        (Need::Permission { role, action, resource, .. }, _) => {
             let name = role.rsplit('/').next().unwrap_or(role);
             let kind = if role.contains(":user/") { "user" } else { "role" };
             format!(
@@ -160,6 +205,20 @@ fn fix(need: &Need, answer: &Answer) -> String {
         (Need::Parameter { parameter }, _) => format!("aws ssm put-parameter --name {} --type String --value …", quoted(parameter)),
         (Need::Secret { secret }, _) => format!("aws secretsmanager create-secret --name {} --secret-string …", quoted(secret)),
         (Need::Bootstrap { .. }, _) => "cdk bootstrap".to_owned(),
+        (Need::Quota { service, quota, .. }, _) if service == "iam" => {
+            format!("delete {quota} that nobody needs, or ask for more of them under IAM in the Service Quotas console")
+        }
+        (Need::Quota { service, quota, room }, answer) => {
+            let wanted = match answer {
+                Answer::Full { used, .. } => (used + u64::from(*room)).to_string(),
+                _ => "…".to_owned(),
+            };
+            format!(
+                "free some, or: aws service-quotas request-service-quota-increase --service-code {} --quota-code {} --desired-value {wanted}",
+                quoted(service),
+                quoted(quota)
+            )
+        }
         (Need::Model { model }, _) => format!("ask for access to {model} in the Bedrock console, under Model access"),
     }
 }
@@ -176,16 +235,10 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     fn permission() -> PreflightCheck {
-        let need = Need::Permission {
-            role: "arn:aws:iam::111122223333:role/deploy".to_owned(),
-            action: "sqs:CreateQueue".to_owned(),
-            resource: "arn:aws:sqs:eu-west-1:111122223333:jobs".to_owned(),
-        };
+        let need = Need::permission("arn:aws:iam::111122223333:role/deploy", "sqs:CreateQueue", "arn:aws:sqs:eu-west-1:111122223333:jobs");
         PreflightCheck::learned(need, BTreeSet::new())
     }
 
@@ -222,6 +275,34 @@ mod tests {
         assert!(report("shop", answers(), WhenUnable::Warn).may_start);
         assert!(!report("shop", answers(), WhenUnable::Stop).may_start);
         assert_eq!(report("shop", answers(), WhenUnable::Warn).run().unable.len(), 1);
+    }
+
+    #[test]
+    fn a_full_quota_stops_the_release_and_the_fix_asks_for_room() {
+        let need = Need::Quota { service: "vpc".to_owned(), quota: "L-F678F1CE".to_owned(), room: 2 };
+        let check = PreflightCheck::learned(need, BTreeSet::new());
+        let report = report("shop", vec![(check, Answer::Full { used: 4, of: 5 })], WhenUnable::Warn);
+        assert!(!report.may_start);
+        assert_eq!(report.findings[0].says, "the quota L-F678F1CE of vpc has room for 2: no, 4 of 5 are used");
+        assert_eq!(
+            report.findings[0].fix,
+            "free some, or: aws service-quotas request-service-quota-increase --service-code 'vpc' --quota-code 'L-F678F1CE' --desired-value 6"
+        );
+    }
+
+    #[test]
+    fn what_iam_was_not_told_is_said_also_where_it_allows() {
+        let report = report("shop", vec![(permission(), Answer::MetUnless(vec!["aws:SourceVpc".to_owned()]))], WhenUnable::Stop);
+        assert!(report.may_start && report.run().passed == 1);
+        assert_eq!(report.findings[0].says, "allowed, as far as IAM was told: a condition also compares aws:SourceVpc");
+    }
+
+    #[test]
+    fn what_a_release_only_may_need_stops_it_where_the_policy_is_strict() {
+        let answers = || vec![(permission(), Answer::PerhapsNeeded(Box::new(Answer::Missing)))];
+        assert!(report("shop", answers(), WhenUnable::Warn).may_start);
+        let strict = report("shop", answers(), WhenUnable::Stop);
+        assert!(!strict.may_start && strict.findings[0].fix.starts_with("aws iam put-role-policy"), "{strict:?}");
     }
 
     #[test]

@@ -1,0 +1,870 @@
+//! Experiments planned, run and ended by the real functions in memory: what comes of better, equal and harmful variants, and
+//! what holds while messages come twice, calls fail, processes die and people step in.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use flywheel_engine::experiments::{Queued, RolloutState, approve, asked_to_stop, flag, promote};
+use flywheel_engine::findings::History;
+use flywheel_model::{
+    Body, Conclusion, Count, Event, ExperimentAction, ExperimentHoldReason, ExperimentState, ExperimentVerdict, Fact, Hour, Id, Key,
+    Observation, Signal,
+};
+use flywheel_policy::Policy;
+use flywheel_ports::{Proposer, Unavailable};
+use flywheel_testkit::{ExperimentMemory, ExperimentProcess, SignalMemory, SignalProcess, SuiteMemory, SuiteProcess, evaluate};
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const POLICY: &str = r#"mode = "act"
+[[unseen_source]]
+knowledge_base = "KB12345678"
+data_source = "DS12345678"
+[experiments]
+application = "app"
+environment = "env"
+profile = "flags"
+promotion_strategy = "gradual"
+model = "m-1"
+slow_seconds = 60
+[[experiments.intent]]
+intent = "billing"
+flag = "billing-prompt"
+control = "baseline"
+uses = ["gateway"]
+risk = "low"
+[[experiments.intent]]
+intent = "returns"
+flag = "returns-prompt"
+control = "baseline"
+uses = ["gateway", "shop"]
+[[experiments.intent]]
+intent = "shipping"
+flag = "shipping-prompt"
+control = "baseline"
+uses = ["carrier"]
+risk = "low"
+"#;
+
+fn key(name: &str) -> Key {
+    name.try_into().unwrap()
+}
+
+/// A model that always proposes the same.
+struct Model;
+
+impl Proposer for Model {
+    async fn propose(&self, _: &str, _: &str, _: &str) -> Result<String, Unavailable> {
+        Ok(json!({ "hypothesis": "warmer", "prompt": "Dear {{customer}}, help warmly." }).to_string())
+    }
+}
+
+type Planning =
+    queue_experiments::World<ExperimentProcess, ExperimentProcess, ExperimentProcess, SignalProcess, SuiteProcess, Model, SignalProcess>;
+type Running = run_experiments::World<ExperimentProcess, SignalProcess, ExperimentProcess, ExperimentProcess, SignalProcess>;
+
+/// An application with its users, and Flywheel beside it.
+struct City {
+    memory: Rc<RefCell<ExperimentMemory>>,
+    signals: Rc<RefCell<SignalMemory>>,
+    suites: Rc<RefCell<SuiteMemory>>,
+    policy: Policy,
+    now: Timestamp,
+    chance: fastrand::Rng,
+    objects: usize,
+}
+
+/// What a variant does to conversations.
+#[derive(Clone, Copy)]
+struct Effect {
+    resolved: f64,
+    seconds: f64,
+    /// Conversations of it whose outcome is never told.
+    lost: f64,
+}
+
+const fn resolves(resolved: f64) -> Effect {
+    Effect { resolved, seconds: 10.0, lost: 0.0 }
+}
+
+impl City {
+    fn new(policy: &str) -> Self {
+        let now: Timestamp = "2026-11-25T12:00:00Z".parse().unwrap();
+        let mut memory = ExperimentMemory::new(1);
+        memory.slow.insert("gradual".to_owned());
+        for intent in ["billing", "returns", "shipping"] {
+            memory.histories.insert(key(intent), history(now, 100, 60));
+            for (name, text) in [("baseline", "Help {{customer}}."), ("short", "Help {{customer}} briefly.")] {
+                memory.files.insert(format!("prompts/{intent}/{name}.md"), file(text));
+            }
+        }
+        Self {
+            memory: Rc::new(RefCell::new(memory)),
+            signals: Rc::new(RefCell::new(SignalMemory::new(2))),
+            suites: Rc::new(RefCell::new(SuiteMemory::new(3, 0.0))),
+            policy: Policy::parse(policy).unwrap(),
+            now,
+            chance: fastrand::Rng::with_seed(4),
+            objects: 0,
+        }
+    }
+
+    fn planning(&self) -> Planning {
+        queue_experiments::World {
+            store: ExperimentProcess(self.memory.clone()),
+            library: ExperimentProcess(self.memory.clone()),
+            flags: ExperimentProcess(self.memory.clone()),
+            observations: SignalProcess(self.signals.clone()),
+            index: SuiteProcess(self.suites.clone()),
+            proposer: Model,
+            bus: SignalProcess(self.signals.clone()),
+        }
+    }
+
+    fn running(&self) -> Running {
+        run_experiments::World {
+            store: ExperimentProcess(self.memory.clone()),
+            observations: SignalProcess(self.signals.clone()),
+            library: ExperimentProcess(self.memory.clone()),
+            flags: ExperimentProcess(self.memory.clone()),
+            bus: SignalProcess(self.signals.clone()),
+        }
+    }
+
+    fn add(&self, intent: &str, name: &str) {
+        self.memory.borrow_mut().files.insert(format!("prompts/{intent}/{name}.md"), file(&format!("Help {{{{customer}}}}, {name}.")));
+    }
+
+    /// Asks for an experiment; gives its name.
+    fn queue(&self, intent: &str) -> Key {
+        match self.try_queue(intent) {
+            Queued::Waits(event, _) => decided(&event).0,
+            Queued::Held(event) => panic!("{:?}", event.body),
+        }
+    }
+
+    fn try_queue(&self, intent: &str) -> Queued {
+        let intent = key(intent);
+        let finding = Id::of("finding", &[intent.as_str()]);
+        let request = queue_experiments::Request { intent: &intent, finding: Some(&finding), since: None, by: None, variants: &[] };
+        wait(self.planning().ask(&request, &self.policy, self.now)).unwrap()
+    }
+
+    fn review(&self) {
+        wait(self.running().review(&self.policy, self.now)).unwrap();
+    }
+
+    /// The value of a flag as it is served.
+    fn flag(&self, name: &str) -> Option<Value> {
+        flag::value(&self.memory.borrow().served(), name).unwrap()
+    }
+
+    /// An hour in which so many users come, and a review at its end.
+    fn hour(&mut self, intent: &str, users: u64, effects: &BTreeMap<&str, Effect>) {
+        self.now += SignedDuration::from_mins(50);
+        let observations: Vec<Observation> = (0..users).filter_map(|_| self.visit(intent, effects)).collect();
+        self.count(&observations);
+        self.now += SignedDuration::from_mins(10);
+        self.review();
+    }
+
+    /// A new user has a conversation. Nothing if its outcome is not told.
+    fn visit(&mut self, intent: &str, effects: &BTreeMap<&str, Effect>) -> Option<Observation> {
+        let user = format!("user-{}", self.chance.u64(..));
+        let served = self.flag(&format!("{intent}-prompt")).map(|value| evaluate(&value, "userId", &user)).unwrap_or_default();
+        let variant = served.get("variant").map_or("baseline", |variant| variant.as_str().unwrap());
+        let effect = effects.get(variant).copied().unwrap_or(resolves(0.6));
+        let mut conversation =
+            json!({ "user": user, "intent": intent, "resolved": self.chance.f64() < effect.resolved, "seconds": effect.seconds });
+        if let Some(experiment) = served.get("experiment") {
+            conversation["variants"] = json!({ experiment.as_str().unwrap(): variant });
+        }
+        (self.chance.f64() >= effect.lost).then(|| observation(&user, self.now, &conversation))
+    }
+
+    /// Keeps and counts observations, as the functions before this one do.
+    fn count(&mut self, observations: &[Observation]) {
+        for some in observations.chunks(100) {
+            let name = self.keep(some);
+            wait(self.running().count(&name, &self.policy)).unwrap();
+        }
+    }
+
+    fn keep(&mut self, observations: &[Observation]) -> String {
+        self.objects += 1;
+        let name = format!("observations/{}", self.objects);
+        let mut memory = self.signals.borrow_mut();
+        for kept in observations {
+            memory.marks.entry(kept.signal.identity()).or_insert_with(|| name.clone());
+        }
+        memory.objects.insert(name.clone(), observations.to_vec());
+        name
+    }
+
+    fn state(&self, experiment: &Key) -> Option<ExperimentState> {
+        self.memory.borrow().book.experiment(experiment).map(|known| known.state.clone())
+    }
+
+    fn is_running(&self, experiment: &Key) -> bool {
+        matches!(self.state(experiment), Some(ExperimentState::Running(_)))
+    }
+
+    /// Hours until an experiment is concluded; gives what came out.
+    fn until_concluded(&mut self, experiment: &Key, intent: &str, users: u64, effects: &BTreeMap<&str, Effect>) -> Conclusion {
+        for _ in 0..24 * 40 {
+            self.hour(intent, users, effects);
+            if let Some(conclusion) = self.conclusion(experiment) {
+                return conclusion;
+            }
+        }
+        panic!("it does not come to an end: {:?}", self.state(experiment));
+    }
+
+    fn conclusion(&self, experiment: &Key) -> Option<Conclusion> {
+        let outcomes = self.events(|body| match body {
+            Body::ExperimentConcluded(outcome) if outcome.experiment == *experiment => Some(outcome.conclusion.clone()),
+            _ => None,
+        });
+        outcomes.into_iter().next_back()
+    }
+
+    /// What events of the ledger say, in the order of time.
+    fn events<T>(&self, says: impl Fn(&Body) -> Option<T>) -> Vec<T> {
+        let signals = self.signals.borrow();
+        let mut events: Vec<&Event> = signals.ledger.values().collect();
+        events.sort_by_key(|event| event.at);
+        events.into_iter().filter_map(|event| says(&event.body)).collect()
+    }
+
+    fn holds(&self) -> Vec<ExperimentHoldReason> {
+        self.events(|body| if let Body::ExperimentHeld(hold) = body { Some(hold.reason) } else { None })
+    }
+
+    /// A person decides something.
+    fn person(&self, decide: impl Fn(&flywheel_engine::experiments::Book) -> Option<flywheel_engine::experiments::Book>) {
+        let mut memory = self.memory.borrow_mut();
+        let book = decide(&memory.book).expect("there is something to decide");
+        memory.book = flywheel_engine::experiments::Book { revision: book.revision + 1, ..book };
+    }
+}
+
+/// Two weeks in which so many conversations of each hour have an outcome, and so many are resolved.
+fn history(now: Timestamp, trials: u64, events: u64) -> History {
+    let mut history = History::default();
+    for hour in 0..14 * 24 {
+        history.learn(Hour(Hour::of(now).0 - hour), &Count { trials, events, ..Count::default() });
+    }
+    history
+}
+
+fn file(text: &str) -> Vec<u8> {
+    format!("---\nhypothesis: it helps\n---\n{text}\n").into_bytes()
+}
+
+fn observation(id: &str, at: Timestamp, conversation: &Value) -> Observation {
+    let failed = conversation["resolved"] == false;
+    let signal: Signal = serde_json::from_value(json!({ "id": id, "at": at, "conversation": conversation })).unwrap();
+    let failures = if failed {
+        vec![flywheel_model::Failure { reason: flywheel_model::FailureReason::Outcome, detail: "it says so".to_owned() }]
+    } else {
+        Vec::new()
+    };
+    Observation { signal, class: Some(key("billing")), failures }
+}
+
+fn decided(event: &Event) -> (Key, ExperimentAction) {
+    let Body::ExperimentDecided(decision) = &event.body else { panic!("{:?}", event.body) };
+    (decision.experiment.clone(), decision.action.clone())
+}
+
+/// Runs a process to its end, alone.
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    loop {
+        if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return done;
+        }
+    }
+}
+
+fn effects<'e>(of: &[(&'e str, Effect)]) -> BTreeMap<&'e str, Effect> {
+    of.iter().copied().collect()
+}
+
+#[test]
+fn a_better_variant_wins_and_becomes_what_everybody_gets() {
+    let mut city = City::new(POLICY);
+    let experiment = city.queue("billing");
+    let conclusion = city.until_concluded(&experiment, "billing", 100, &effects(&[("short", resolves(0.75))]));
+    assert_eq!((conclusion.verdict, conclusion.winner.as_deref()), (ExperimentVerdict::Winner, Some("short")));
+    let [lower, estimate, _] = conclusion.comparisons[0].difference;
+    assert!(lower > 0.0 && (0.05..0.3).contains(&estimate), "{conclusion:?}");
+    // The winner is deployed gradually; it is what everybody gets, and no split is left.
+    city.review();
+    assert!(
+        matches!(city.state(&experiment), Some(ExperimentState::Promoting { deployment: Some(_), .. })),
+        "{:?}",
+        city.state(&experiment)
+    );
+    assert_eq!(city.memory.borrow().deployments.last().unwrap().2, "gradual");
+    city.memory.borrow_mut().end_deployment(RolloutState::Complete);
+    city.review();
+    let value = city.flag("billing-prompt").unwrap();
+    assert_eq!((flag::served(&value), flag::experiment(&value)), (Some("short"), None));
+    assert!(city.state(&experiment).is_none() && city.memory.borrow().archive[&experiment].is_over());
+    // What was learned is kept: the old control may be tried against it, the winner not against itself.
+    let tried = &city.memory.borrow().book.tried[&key("billing")];
+    assert_eq!((tried[0].variant.as_str(), tried[0].verdict), ("short", ExperimentVerdict::Winner));
+}
+
+#[test]
+fn equal_variants_end_without_a_winner_and_are_not_tried_again() {
+    let mut city = City::new(POLICY);
+    let experiment = city.queue("billing");
+    let conclusion = city.until_concluded(&experiment, "billing", 100, &BTreeMap::new());
+    assert_eq!(conclusion.verdict, ExperimentVerdict::NoDifference, "{}", conclusion.explanation);
+    city.review();
+    let value = city.flag("billing-prompt").unwrap();
+    assert_eq!((flag::served(&value), flag::experiment(&value)), (Some("baseline"), None));
+    // Nothing is left but what a model may propose, and that waits for a person.
+    let since = history(city.now, 100, 60);
+    city.memory.borrow_mut().histories.insert(key("billing"), since);
+    let again = city.queue("billing");
+    assert_eq!(city.state(&again), Some(ExperimentState::ToBeApproved));
+    city.review();
+    assert_eq!(city.state(&again), Some(ExperimentState::ToBeApproved));
+    assert!(city.holds().contains(&ExperimentHoldReason::Approval));
+    city.person(|book| approve(book, &again, "jo"));
+    city.review();
+    assert!(city.is_running(&again));
+    assert!(city.memory.borrow().book.experiments[0].treatments[0].proposed);
+}
+
+#[test]
+fn a_variant_that_does_harm_is_stopped_by_its_guardrail_long_before_the_end() {
+    let mut city = City::new(POLICY);
+    let experiment = city.queue("billing");
+    let harm = Effect { resolved: 0.6, seconds: 90.0, lost: 0.0 };
+    let began = city.now;
+    let conclusion = city.until_concluded(&experiment, "billing", 100, &effects(&[("short", harm)]));
+    assert_eq!(conclusion.verdict, ExperimentVerdict::Guardrail, "{}", conclusion.explanation);
+    assert!(conclusion.explanation.contains("slow conversations"), "{}", conclusion.explanation);
+    assert!(city.now.duration_since(began) < SignedDuration::from_hours(6), "{}", city.now);
+    let value = city.flag("billing-prompt").unwrap();
+    assert_eq!((flag::served(&value), flag::experiment(&value)), (Some("baseline"), None));
+}
+
+#[test]
+fn one_harmful_arm_goes_and_the_others_go_on_without_its_users() {
+    let mut city = City::new(POLICY);
+    city.add("billing", "long");
+    let experiment = city.queue("billing");
+    let effects = effects(&[("short", resolves(0.72)), ("long", Effect { resolved: 0.6, seconds: 90.0, lost: 0.0 })]);
+    let mut dropped = false;
+    for _ in 0..24 * 20 {
+        city.hour("billing", 100, &effects);
+        if let Some(ExperimentState::Running(run)) = city.state(&experiment)
+            && !run.dropped.is_empty()
+            && !dropped
+        {
+            dropped = true;
+            assert_eq!(run.dropped, ["long"]);
+            // Its users get the control, and count for nobody.
+            let value = city.flag("billing-prompt").unwrap();
+            let of_users: BTreeSet<(String, bool)> = (0..2_000)
+                .map(|user| {
+                    let served = evaluate(&value, "userId", &format!("user-{user}"));
+                    (served["variant"].as_str().unwrap().to_owned(), served.contains_key("experiment"))
+                })
+                .collect();
+            assert!(of_users.contains(&("baseline".to_owned(), false)) && !of_users.iter().any(|(variant, _)| variant == "long"));
+        }
+        if city.conclusion(&experiment).is_some() {
+            break;
+        }
+    }
+    assert!(dropped);
+    let conclusion = city.conclusion(&experiment).unwrap();
+    assert_eq!(conclusion.winner.as_deref(), Some("short"), "{}", conclusion.explanation);
+}
+
+#[test]
+fn what_would_disturb_each_other_runs_one_after_the_other_and_the_rest_at_once() {
+    let mut city = City::new(POLICY);
+    let (billing, returns, shipping) = (city.queue("billing"), city.queue("returns"), city.queue("shipping"));
+    city.review();
+    let running: Vec<bool> = [&billing, &returns, &shipping].map(|name| city.is_running(name)).to_vec();
+    assert_eq!(running.iter().filter(|is| **is).count(), 2, "{running:?}");
+    assert!(running[2] && running[0] != running[1]);
+    assert!(city.holds().contains(&ExperimentHoldReason::Conflict));
+    let (first, second) = if running[0] { (billing, returns) } else { (returns, billing) };
+    city.person(|book| asked_to_stop(book, &first, "jo"));
+    city.now += SignedDuration::from_mins(5);
+    city.review();
+    assert!(!city.is_running(&first) && city.is_running(&second));
+}
+
+#[test]
+fn the_one_that_promises_most_for_its_traffic_goes_first() {
+    let mut city = City::new(POLICY);
+    let billing = city.queue("billing");
+    city.memory.borrow_mut().histories.insert(key("returns"), history(city.now, 1_000, 600));
+    city.now += SignedDuration::from_mins(1);
+    let returns = city.queue("returns");
+    city.review();
+    assert!(city.is_running(&returns) && !city.is_running(&billing));
+}
+
+#[test]
+fn an_experiment_that_cannot_decide_in_time_is_refused_with_the_days() {
+    let city = City::new(POLICY);
+    for history in [history(city.now, 1, 1), History::default()] {
+        city.memory.borrow_mut().histories.insert(key("billing"), history);
+        let Queued::Held(event) = city.try_queue("billing") else { panic!("queued") };
+        let Body::ExperimentHeld(hold) = event.body else { panic!("another event") };
+        assert_eq!(hold.reason, ExperimentHoldReason::TooSlow, "{}", hold.explanation);
+    }
+    let Queued::Held(event) = city.try_queue("greeting") else { panic!("queued") };
+    assert!(matches!(event.body, Body::ExperimentHeld(hold) if hold.reason == ExperimentHoldReason::NoFlag));
+}
+
+#[test]
+fn a_user_stays_in_one_arm_through_the_ramp_and_shares_hold_within_chance() {
+    let mut city = City::new(POLICY);
+    city.add("billing", "long");
+    let experiment = city.queue("billing");
+    city.review();
+    let users: Vec<String> = (0..20_000).map(|user| format!("user-{user}")).collect();
+    let mut arms: BTreeMap<&str, String> = BTreeMap::new();
+    let mut shares = Vec::new();
+    for _ in 0..6 {
+        let value = city.flag("billing-prompt").unwrap();
+        let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+        for user in &users {
+            let served = evaluate(&value, "userId", user);
+            if served.contains_key("experiment") {
+                let arm = served["variant"].as_str().unwrap().to_owned();
+                *seen.entry(arm.clone()).or_default() += 1;
+                assert_eq!(*arms.entry(user).or_insert_with(|| arm.clone()), arm, "{user} was moved");
+            } else {
+                assert!(!arms.contains_key(user.as_str()), "{user} was taken out");
+                assert_eq!(served["variant"], "baseline");
+            }
+        }
+        let all: usize = seen.values().sum();
+        shares.push(all as f64 / users.len() as f64);
+        if all > 500 {
+            for (arm, count) in &seen {
+                let (share, sigma) = (*count as f64 / all as f64, (2.0_f64 / 9.0 / all as f64).sqrt());
+                assert!((share - 1.0 / 3.0).abs() < 4.5 * sigma, "{arm}: {share} of {all}");
+            }
+        }
+        city.now += SignedDuration::from_mins(61);
+        city.review();
+    }
+    for (seen, planned) in shares.iter().zip([0.01, 0.05, 1.0]) {
+        assert!((seen - planned).abs() < 4.5 * (planned * (1.0_f64 - planned) / 20_000.0).sqrt() + 1e-9, "{shares:?}");
+    }
+    assert!(city.is_running(&experiment));
+}
+
+#[test]
+fn a_person_wins_over_a_start_that_is_under_way() {
+    // The process that starts it has read flags and book, and is slow.
+    for steps in 0..60 {
+        let city = City::new(POLICY);
+        let experiment = city.queue("billing");
+        let process = city.running();
+        let mut slow = Box::pin(process.review(&city.policy, city.now));
+        let mut ended = false;
+        for _ in 0..steps {
+            ended = ended || slow.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+        }
+        let is_there = city.memory.borrow().book.experiment(&experiment).is_some();
+        assert!(is_there);
+        city.person(|book| asked_to_stop(book, &experiment, "jo"));
+        city.review();
+        if !ended {
+            wait(slow).unwrap();
+        }
+        city.review();
+        city.review();
+        let value = city.flag("billing-prompt");
+        assert!(value.as_ref().is_none_or(|value| flag::experiment(value).is_none()), "after {steps} steps: {value:?}");
+        assert_eq!(city.conclusion(&experiment).unwrap().verdict, ExperimentVerdict::Stopped);
+    }
+}
+
+#[test]
+fn a_flag_that_a_person_changed_ends_the_experiment_and_stays_as_they_left_it() {
+    let mut city = City::new(POLICY);
+    let experiment = city.queue("billing");
+    city.review();
+    let document = city.memory.borrow().served();
+    let edited = document.replace("pct::1 ", "pct::50 ");
+    assert_ne!(edited, document);
+    city.memory.borrow_mut().edit(edited.clone());
+    city.now += SignedDuration::from_mins(5);
+    city.review();
+    city.review();
+    assert_eq!(city.conclusion(&experiment).unwrap().verdict, ExperimentVerdict::Broken);
+    assert_eq!(city.memory.borrow().served(), edited);
+}
+
+#[test]
+fn other_flags_and_attributes_of_the_team_stay_as_they_are() {
+    let city = City::new(POLICY);
+    let theirs = json!({
+        "version": "1",
+        "flags": { "dark-mode": { "name": "Dark mode" }, "billing-prompt": { "name": "Billing", "attributes": { "tone": {} } } },
+        "values": { "dark-mode": { "enabled": true }, "billing-prompt": { "enabled": true, "tone": "warm", "_updatedAt": "2026-11-01" } }
+    });
+    city.memory.borrow_mut().edit(theirs.to_string());
+    let experiment = city.queue("billing");
+    city.review();
+    assert!(city.is_running(&experiment));
+    let served: Value = serde_json::from_str(&city.memory.borrow().served()).unwrap();
+    assert_eq!(served["values"]["dark-mode"], theirs["values"]["dark-mode"]);
+    assert_eq!(served["flags"]["billing-prompt"]["name"], "Billing");
+    for user in 0..200 {
+        assert_eq!(evaluate(&served["values"]["billing-prompt"], "userId", &format!("user-{user}"))["tone"], "warm");
+    }
+}
+
+#[test]
+fn a_variant_that_is_deleted_or_changed_while_it_runs_ends_the_experiment() {
+    for changed in [None, Some(file("Help {{customer}}, and change in between."))] {
+        let mut city = City::new(POLICY);
+        let experiment = city.queue("billing");
+        city.review();
+        let object = "prompts/billing/short.md".to_owned();
+        match changed {
+            None => drop(city.memory.borrow_mut().files.remove(&object)),
+            Some(text) => drop(city.memory.borrow_mut().files.insert(object, text)),
+        }
+        city.now += SignedDuration::from_mins(5);
+        city.review();
+        assert_eq!(city.conclusion(&experiment).unwrap().verdict, ExperimentVerdict::Broken);
+        assert_eq!(flag::experiment(&city.flag("billing-prompt").unwrap()), None);
+    }
+}
+
+#[test]
+fn outcomes_that_go_missing_in_one_arm_are_told_as_a_broken_experiment() {
+    let mut city = City::new(POLICY);
+    let experiment = city.queue("billing");
+    let lossy = Effect { resolved: 0.75, seconds: 10.0, lost: 0.4 };
+    let conclusion = city.until_concluded(&experiment, "billing", 200, &effects(&[("short", lossy)]));
+    assert_eq!(conclusion.verdict, ExperimentVerdict::Broken, "{}", conclusion.explanation);
+    assert!(conclusion.explanation.contains("The arms should be alike and are not"), "{}", conclusion.explanation);
+}
+
+#[test]
+fn a_unit_counts_once_and_what_does_not_belong_is_told() {
+    let mut city = City::new(POLICY);
+    let experiment = city.queue("billing");
+    city.review();
+    let since = city.now;
+    city.now += SignedDuration::from_mins(5);
+    let name = experiment.as_str();
+    let of = |id: &str, user: &str, arm: &str, at: Timestamp| {
+        observation(id, at, &json!({ "user": user, "resolved": true, "variants": { name: arm } }))
+    };
+    let observations = [
+        of("a", "ann", "short", city.now),
+        // Again by the same user, in the same arm and in another one.
+        of("b", "ann", "short", city.now),
+        of("c", "ann", "baseline", city.now),
+        of("d", "ann", "baseline", city.now),
+        of("e", "ben", "baseline", city.now),
+        // An arm that there is not, and a time before it began.
+        of("f", "cem", "shrot", city.now),
+        of("g", "dia", "short", since - SignedDuration::from_hours(1)),
+        // Nobody knows how it ended.
+        observation("h", city.now, &json!({ "user": "eva", "variants": { name: "short" } })),
+        // Another experiment's.
+        observation("i", city.now, &json!({ "user": "fin", "resolved": true, "variants": { "exp-other": "short" } })),
+    ];
+    let object = city.keep(&observations);
+    for _ in 0..3 {
+        wait(city.running().count(&object, &city.policy)).unwrap();
+    }
+    // Days late, and kept in other company before.
+    let late = [of("a", "ann", "short", city.now), of("z", "gil", "baseline", city.now)];
+    city.now += SignedDuration::from_hours(70);
+    city.count(&late);
+    let outcomes = city.memory.borrow().outcomes[&experiment].outcomes.clone();
+    let units = |arm: &str| outcomes.arms().get(arm).map_or(0, |count| count.units);
+    assert_eq!((units("short"), units("baseline")), (1, 2), "{outcomes:?}");
+    assert_eq!((outcomes.crossed, outcomes.unknown, outcomes.early), (1, 1, 1));
+}
+
+#[test]
+fn a_winner_that_sets_off_an_alarm_is_rolled_back() {
+    let mut city = City::new(POLICY);
+    let experiment = city.queue("billing");
+    city.until_concluded(&experiment, "billing", 200, &effects(&[("short", resolves(0.8))]));
+    city.review();
+    city.memory.borrow_mut().end_deployment(RolloutState::RolledBack);
+    city.now += SignedDuration::from_mins(5);
+    city.review();
+    assert_eq!(city.conclusion(&experiment).unwrap().verdict, ExperimentVerdict::RolledBack);
+    let value = city.flag("billing-prompt").unwrap();
+    assert_eq!((flag::served(&value), flag::experiment(&value)), (Some("baseline"), None));
+    assert!(city.state(&experiment).is_none());
+}
+
+#[test]
+fn a_winner_waits_for_a_person_where_the_risk_is_high_or_no_alarm_watches() {
+    for (intent, guarded) in [("returns", true), ("billing", false)] {
+        let mut city = City::new(POLICY);
+        city.memory.borrow_mut().guarded = guarded;
+        let experiment = city.queue(intent);
+        city.until_concluded(&experiment, intent, 200, &effects(&[("short", resolves(0.8))]));
+        city.review();
+        assert!(matches!(city.state(&experiment), Some(ExperimentState::Concluded { cleaned: true, .. })), "{:?}", city.state(&experiment));
+        assert_eq!(city.holds().last(), Some(&ExperimentHoldReason::Promotion));
+        assert_eq!(flag::served(&city.flag(&format!("{intent}-prompt")).unwrap()), Some("baseline"));
+        city.person(|book| promote(book, &experiment, "jo"));
+        city.review();
+        city.memory.borrow_mut().end_deployment(RolloutState::Complete);
+        city.review();
+        assert_eq!(flag::served(&city.flag(&format!("{intent}-prompt")).unwrap()), Some("short"));
+    }
+}
+
+#[test]
+fn a_stop_does_not_wait_for_the_promotion_of_another() {
+    let mut city = City::new(POLICY);
+    let (billing, shipping) = (city.queue("billing"), city.queue("shipping"));
+    city.until_concluded(&billing, "billing", 200, &effects(&[("short", resolves(0.8))]));
+    city.review();
+    assert_eq!(city.memory.borrow().deployments.last().unwrap().1, RolloutState::UnderWay);
+    city.person(|book| asked_to_stop(book, &shipping, "jo"));
+    city.now += SignedDuration::from_mins(5);
+    city.review();
+    assert_eq!(flag::experiment(&city.flag("shipping-prompt").unwrap()), None);
+    // The promotion begins anew.
+    city.review();
+    assert!(matches!(city.state(&billing), Some(ExperimentState::Promoting { deployment: Some(_), .. })));
+    assert_eq!(city.memory.borrow().deployments.last().unwrap().2, "gradual");
+}
+
+#[test]
+fn a_stop_does_not_wait_until_a_split_has_baked() {
+    let mut city = City::new(POLICY);
+    city.memory.borrow_mut().slow.insert("AppConfig.AllAtOnce".to_owned());
+    let billing = city.queue("billing");
+    city.review();
+    assert_eq!(city.memory.borrow().deployments.last().unwrap().1, RolloutState::UnderWay);
+    city.person(|book| asked_to_stop(book, &billing, "jo"));
+    city.now += SignedDuration::from_mins(1);
+    city.review();
+    let value = city.flag("billing-prompt");
+    assert!(value.as_ref().is_none_or(|value| flag::experiment(value).is_none()), "{value:?}");
+    assert!(city.state(&billing).is_none());
+}
+
+#[test]
+fn nothing_begins_widens_or_is_promoted_while_the_policy_freezes_changes() {
+    let frozen = format!("{POLICY}[[experiments.freeze]]\nfrom = \"2026-11-25T00:00:00Z\"\nto = \"2026-11-26T00:00:00Z\"\n");
+    let mut city = City::new(&frozen);
+    let experiment = city.queue("billing");
+    city.review();
+    assert_eq!(city.state(&experiment), Some(ExperimentState::Queued));
+    assert_eq!(city.holds(), [ExperimentHoldReason::Frozen]);
+    city.now = "2026-11-26T00:00:00Z".parse().unwrap();
+    city.review();
+    assert!(city.is_running(&experiment));
+}
+
+#[test]
+fn a_dry_run_plans_and_changes_nothing() {
+    let city = City::new(&POLICY.replacen("act", "dry_run", 1));
+    let experiment = city.queue("billing");
+    city.review();
+    assert_eq!(city.state(&experiment), Some(ExperimentState::Queued));
+    assert!(city.memory.borrow().versions.is_empty());
+    assert!(
+        city.signals.borrow().ledger.values().any(|event| matches!(&event.body, Body::ExperimentDecided(decision) if decision.dry_run))
+    );
+}
+
+#[test]
+fn the_picture_of_an_outcome_has_both_rates_and_says_so_to_those_who_do_not_see_it() {
+    let mut city = City::new(POLICY);
+    let experiment = city.queue("billing");
+    city.until_concluded(&experiment, "billing", 200, &effects(&[("short", resolves(0.8))]));
+    let pictures = city.events(|body| if let Body::ExperimentConcluded(outcome) = body { Some(outcome.picture.clone()) } else { None });
+    let picture = &pictures[0];
+    assert!(picture.starts_with("<svg") && picture.ends_with("</svg>"));
+    assert_eq!(picture.matches("<polyline").count(), 2);
+    assert!(picture.contains("<title>Rates of resolution of the arms of exp-") && picture.contains("baseline (control)"));
+}
+
+/// A message that is worked on, and what becomes of it.
+type Invocation = (Message, Pin<Box<dyn Future<Output = bool>>>);
+
+#[derive(Clone)]
+enum Message {
+    Count(String),
+    Review,
+    Queue(&'static str),
+}
+
+/// Works through messages, some at a time and twice, until all are done. What is served is looked at after every step.
+fn work(city: &City, messages: &[Message], crash: f64, seed: u64) -> Result<(), TestCaseError> {
+    let mut chance = fastrand::Rng::with_seed(seed);
+    let mut queue: Vec<Message> = messages.to_vec();
+    queue.extend(messages.iter().filter(|_| chance.u8(0..3) == 0).cloned());
+    let mut running: Vec<Invocation> = Vec::new();
+    for step in 0.. {
+        if queue.is_empty() && running.is_empty() {
+            return Ok(());
+        }
+        if step == 20_000 {
+            city.memory.borrow_mut().unavailable = 0.0;
+            city.signals.borrow_mut().unavailable = 0.0;
+        }
+        prop_assert!(step < 400_000, "it does not come to an end");
+        if running.len() < 3 && !queue.is_empty() {
+            let message = queue.swap_remove(chance.usize(0..queue.len()));
+            let (planning, process, policy, now) = (city.planning(), city.running(), city.policy.clone(), city.now);
+            let asked = message.clone();
+            let future = async move {
+                match asked {
+                    Message::Count(object) => process.count(&object, &policy).await.is_ok(),
+                    Message::Review => process.review(&policy, now).await.is_ok(),
+                    Message::Queue(intent) => {
+                        let (intent, finding) = (key(intent), Id::of("finding", &[intent]));
+                        let request =
+                            queue_experiments::Request { intent: &intent, finding: Some(&finding), since: None, by: None, variants: &[] };
+                        planning.ask(&request, &policy, now).await.is_ok()
+                    }
+                }
+            };
+            running.push((message, Box::pin(future)));
+        }
+        let which = chance.usize(0..running.len());
+        if step < 20_000 && chance.f64() < crash {
+            queue.push(running.swap_remove(which).0);
+            continue;
+        }
+        if let Poll::Ready(done) = running[which].1.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            let (message, _) = running.swap_remove(which);
+            if !done {
+                queue.push(message);
+            }
+        }
+        sound(city)?;
+    }
+    Ok(())
+}
+
+/// What holds at every moment: everybody gets the control, a variant under test or a winner; and no two splits that would
+/// disturb each other are served, nor decided.
+fn sound(city: &City) -> Result<(), TestCaseError> {
+    let memory = city.memory.borrow();
+    let served = memory.served();
+    for intent in ["billing", "returns", "shipping"] {
+        let Some(value) = flag::value(&served, &format!("{intent}-prompt")).unwrap() else { continue };
+        for user in 0..20 {
+            let served = evaluate(&value, "userId", &format!("user-{user}"));
+            prop_assert!(matches!(served["variant"].as_str(), Some("baseline" | "short")), "{:?}", served);
+        }
+    }
+    let running: Vec<_> = memory.book.running().collect();
+    for (place, one) in running.iter().enumerate() {
+        for other in &running[place + 1..] {
+            prop_assert!(one.intent != other.intent && !one.uses.iter().any(|used| other.uses.contains(used)), "{one:?} {other:?}");
+        }
+    }
+    prop_assert!(running.len() <= city.policy.experiments.at_once as usize);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_dies_on_the_way_users_get_the_control_or_the_planned_split_and_units_count_once(
+        crash in prop_oneof![Just(0.0), 0.0..0.15],
+        unavailable in prop_oneof![Just(0.0), 0.0..0.25],
+        hours in 3..10_usize,
+        stop in any::<bool>(),
+        seed in any::<u64>(),
+    ) {
+        let mut city = City::new(POLICY);
+        let trouble = |city: &City, share: f64| {
+            city.memory.borrow_mut().unavailable = share;
+            city.signals.borrow_mut().unavailable = share;
+        };
+        trouble(&city, unavailable);
+        work(&city, &[Message::Queue("billing"), Message::Queue("returns"), Message::Queue("shipping"), Message::Review], crash, seed)?;
+        let effects = effects(&[("short", resolves(0.7))]);
+        let mut distinct: BTreeMap<String, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
+        for hour in 0..hours {
+            city.now += SignedDuration::from_mins(61);
+            let mut messages = vec![Message::Review, Message::Review];
+            let mut observations: Vec<Observation> = Vec::new();
+            for intent in ["billing", "shipping", "returns"] {
+                observations.extend((0..40).filter_map(|_| city.visit(intent, &effects)));
+            }
+            for observation in &observations {
+                let Fact::Conversation(conversation) = &observation.signal.fact else { unreachable!("a conversation") };
+                for (experiment, arm) in &conversation.variants {
+                    let user = conversation.user.clone().unwrap().as_str().to_owned();
+                    distinct.entry(experiment.clone()).or_default().entry(arm.clone()).or_default().insert(user);
+                }
+            }
+            for some in observations.chunks(30) {
+                messages.push(Message::Count(city.keep(some)));
+            }
+            // Counted while they run, before any review may conclude: what comes later does not count.
+            trouble(&city, unavailable);
+            work(&city, &messages[2..], crash, seed ^ hour as u64)?;
+            trouble(&city, unavailable);
+            work(&city, &messages[..2], crash, seed ^ hour as u64)?;
+        }
+        trouble(&city, 0.0);
+        for (experiment, kept) in &city.memory.borrow().outcomes {
+            let counted: BTreeMap<String, u64> = kept.outcomes.arms().into_iter().map(|(arm, count)| (arm, count.units)).collect();
+            let wanted: BTreeMap<String, u64> =
+                distinct[experiment.as_str()].iter().map(|(arm, users)| (arm.clone(), users.len() as u64)).collect();
+            prop_assert_eq!(counted, wanted, "{}", experiment);
+            prop_assert_eq!((kept.outcomes.crossed, kept.outcomes.unknown), (0, 0));
+        }
+        if stop {
+            let all: Vec<Key> = city.memory.borrow().book.experiments.iter().map(|known| known.experiment.clone()).collect();
+            for experiment in &all {
+                city.person(|book| asked_to_stop(book, experiment, "jo"));
+            }
+            trouble(&city, unavailable);
+            work(&city, &[Message::Review, Message::Review], crash, seed)?;
+        }
+        // In the end nothing is half done.
+        trouble(&city, 0.0);
+        for _ in 0..3 {
+            city.now += SignedDuration::from_mins(5);
+            city.memory.borrow_mut().end_deployment(RolloutState::Complete);
+            city.review();
+        }
+        let memory = city.memory.borrow();
+        for intent in ["billing", "returns", "shipping"] {
+            let named = flag::value(&memory.served(), &format!("{intent}-prompt")).unwrap();
+            let named = named.as_ref().and_then(flag::experiment).map(str::to_owned);
+            let running: Option<String> =
+                memory.book.running().find(|known| known.intent == key(intent)).map(|known| known.experiment.to_string());
+            prop_assert_eq!(named, running, "{}", intent);
+        }
+        if stop {
+            prop_assert!(memory.book.experiments.is_empty(), "{:?}", memory.book.experiments);
+        }
+    }
+}
