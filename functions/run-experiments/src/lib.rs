@@ -5,6 +5,7 @@
 //! thing after the other, until nothing is. What is to be is remembered before the flags are changed and what was done after
 //! it; whoever finds one without the other looks at the flags first.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use flywheel_engine::experiments::{Book, FlagChange, Next, Outcomes, changed, next, unit_of};
@@ -145,6 +146,7 @@ impl<S: ExperimentStore, O: Observations, L: PromptLibrary, F: FeatureFlags, B: 
     pub async fn review(&self, policy: &Policy, now: Timestamp) -> Result<Report, Unavailable> {
         let mut report = Report::default();
         let Some(place) = &policy.experiments.flags else { return Ok(report) };
+        let mut digests = BTreeMap::new();
         for _ in 0..ROUNDS {
             // The flags before the book: a stop that comes in after that makes another version of the flags, on which a change that
             // rests on these is refused.
@@ -155,7 +157,7 @@ impl<S: ExperimentStore, O: Observations, L: PromptLibrary, F: FeatureFlags, B: 
             };
             let book = self.store.book().await?;
             let outcomes = self.outcomes(&book).await?;
-            let texts = self.texts(&book).await?;
+            let texts = self.texts(&book, &mut digests).await?;
             match next(policy, &book, &outcomes, &texts, &flags, now) {
                 Next::Nothing => return Ok(report),
                 Next::Tell(events, book) => {
@@ -226,14 +228,19 @@ impl<S: ExperimentStore, O: Observations, L: PromptLibrary, F: FeatureFlags, B: 
         Ok(outcomes)
     }
 
-    /// What happened to the texts of running experiments in the library, where something did.
-    async fn texts(&self, book: &Book) -> Result<BTreeMap<Key, String>, Unavailable> {
+    /// What happened to the texts of running experiments in the library, where something did. Each is read once in a review:
+    /// `digests` are those that were.
+    async fn texts(&self, book: &Book, digests: &mut BTreeMap<String, Option<String>>) -> Result<BTreeMap<Key, String>, Unavailable> {
         let mut texts = BTreeMap::new();
         for experiment in book.running() {
             for arm in experiment.arms() {
-                let why = match self.library.digest(&arm.object).await? {
+                let found = match digests.entry(arm.object.clone()) {
+                    Entry::Occupied(read) => read.into_mut(),
+                    Entry::Vacant(unread) => unread.insert(self.library.digest(&arm.object).await?),
+                };
+                let why = match found {
                     None => format!("{} was deleted from the library while it ran.", arm.object),
-                    Some(found) if found != arm.sha256 => format!("{} was changed in the library while it ran.", arm.object),
+                    Some(found) if *found != arm.sha256 => format!("{} was changed in the library while it ran.", arm.object),
                     Some(_) => continue,
                 };
                 texts.insert(experiment.experiment.clone(), why);

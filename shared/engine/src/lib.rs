@@ -8,6 +8,7 @@ pub mod documents;
 pub mod erasure;
 pub mod experiments;
 pub mod findings;
+mod picture;
 pub mod preflight;
 pub mod refresh;
 pub mod regression;

@@ -177,6 +177,15 @@ pub struct ExperimentPlan {
     pub power: f64,
 }
 
+impl ExperimentPlan {
+    /// Resolved conversations that the experiment promises each day, for each day of the traffic that it takes. What promises
+    /// most goes first.
+    #[must_use]
+    pub fn promise(&self) -> f64 {
+        self.effect * self.units_a_day * self.power / (self.days * self.share).max(1e-6)
+    }
+}
+
 /// What came out of an experiment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Conclusion {

@@ -8,6 +8,7 @@ mod capture;
 mod cold_start;
 mod detection;
 mod duplicates;
+mod experiments;
 mod http;
 mod intake;
 mod job_per_object;
@@ -100,6 +101,14 @@ enum What {
         #[arg(long, default_value = "target/bench/tests.json")]
         out: PathBuf,
     },
+    /// Experiments: false winners, samples until a decision, harm until a stop, and the order of the queue
+    Experiments {
+        #[command(flatten)]
+        settings: experiments::Settings,
+        /// Where the figures go
+        #[arg(long, default_value = "target/bench/experiments.json")]
+        out: PathBuf,
+    },
     /// What of retrievals and answers is worth keeping as a case
     Capture {
         #[command(flatten)]
@@ -120,6 +129,7 @@ fn main() -> anyhow::Result<()> {
         What::Redaction { settings, out } => redaction::run(&settings, &out),
         What::Preflight { settings, out } => preflight::run(&settings, &out),
         What::Tests { settings, out } => regression::run(&settings, &out),
+        What::Experiments { settings, out } => experiments::run(&settings, &out),
         What::Capture { settings, out } => capture::run(&settings, &out),
     }
 }

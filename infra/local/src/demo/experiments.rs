@@ -280,7 +280,7 @@ impl<'a> Day<'a> {
             self.send(&signals).await?;
             terminal.now(&format!("{experiment}: {sent} more users take part"));
             self.ask("ExperimentsQueueUrl", &json!({ "trigger": "review" })).await?;
-            tokio::time::sleep(Duration::from_millis(1_500)).await;
+            tokio::time::sleep(Duration::from_millis(700)).await;
             let concluded = self.events().await?.into_iter().find_map(|event| match event.body {
                 Body::ExperimentConcluded(outcome) if outcome.experiment.as_str() == experiment => Some(*outcome),
                 _ => None,
@@ -354,7 +354,7 @@ impl<'a> Day<'a> {
             }
             self.ask(queue, message).await?;
             terminal.now(&format!("waiting for {what}"));
-            tokio::time::sleep(Duration::from_millis(1_500)).await;
+            tokio::time::sleep(Duration::from_millis(700)).await;
         }
     }
 }

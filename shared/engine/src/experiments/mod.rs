@@ -15,10 +15,10 @@ mod proposal;
 mod variant;
 
 pub use book::{Book, Tried};
-pub use conclude::{compare, conclude};
+pub use conclude::{Look, compare, conclude};
 pub use next::{FlagChange, Flags, Next, Rollout, RolloutState, asked_to_stop, changed, next, promote};
 pub use outcomes::{Outcomes, Taken, UnitArm, unit_of};
 pub use picture::draw;
-pub use plan::{Queued, Traffic, approve, queue};
+pub use plan::{Queued, Traffic, approve, plan, queue};
 pub use proposal::{INSTRUCTIONS, request, take_variant};
 pub use variant::{Library, Prompt, read_variant};

@@ -444,7 +444,7 @@ impl Turn<'_> {
             .iter()
             .filter(|known| matches!(known.state, ExperimentState::Queued | ExperimentState::ToBeApproved))
             .collect();
-        waiting.sort_by(|one, other| promise(other).total_cmp(&promise(one)).then_with(|| one.queued_at.cmp(&other.queued_at)));
+        waiting.sort_by(|one, other| other.plan.promise().total_cmp(&one.plan.promise()).then_with(|| one.queued_at.cmp(&other.queued_at)));
         waiting.into_iter().find_map(|experiment| match self.obstacle(experiment) {
             Some((ExperimentHoldReason::NoFlag, why)) => {
                 let conclusion = self.conclusion(experiment, ExperimentVerdict::Broken, why);
@@ -620,12 +620,6 @@ fn decision_id(experiment: &Experiment, parts: &[&str]) -> Id {
 
 fn split_id(experiment: &Experiment, run: &ExperimentRun) -> Id {
     decision_id(experiment, &["split", &run.step.to_string(), &run.dropped.join(" ")])
-}
-
-/// Resolved conversations that an experiment promises, for each day of the traffic that it takes.
-fn promise(experiment: &Experiment) -> f64 {
-    let plan = &experiment.plan;
-    plan.effect * plan.units_a_day * plan.power / (plan.days * plan.share).max(1e-6)
 }
 
 fn winner<'e>(experiment: &'e Experiment, conclusion: &Conclusion) -> Option<&'e PromptVariant> {

@@ -8,6 +8,7 @@ use flywheel_policy::ExperimentPolicy;
 
 use super::conclude::compare;
 use super::outcomes::Outcomes;
+use crate::picture::draw_share;
 
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 300.0;
@@ -40,18 +41,7 @@ pub fn draw(experiment: &Experiment, outcomes: &Outcomes, policy: &ExperimentPol
     );
     for part in 0..=4 {
         let share = low + (high - low) * f64::from(part) / 4.0;
-        let _ = write!(
-            svg,
-            "<line x1=\"{:.1}\" x2=\"{:.1}\" y1=\"{:.1}\" y2=\"{:.1}\" stroke=\"currentColor\" stroke-opacity=\"0.15\"/>\
-             <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{:.0}%</text>",
-            MARGIN[0],
-            WIDTH - MARGIN[2],
-            y(share),
-            y(share),
-            MARGIN[0] - 6.0,
-            y(share) + 4.0,
-            share * 100.0
-        );
+        draw_share(&mut svg, share, [MARGIN[0], WIDTH - MARGIN[2]], y(share));
     }
     let line = |of: &dyn Fn(&Comparison) -> f64, place: usize| {
         let points = moments.iter().map(|(hour, compared)| format!("{:.1},{:.1}", x(*hour), y(of(&compared[place]))));

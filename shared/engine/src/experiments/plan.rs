@@ -204,7 +204,8 @@ fn treatments(
 }
 
 /// What an experiment with so many treatments takes; nothing if no amount of traffic is enough.
-pub(super) fn plan(policy: &ExperimentPolicy, traffic: Traffic, treatments: usize, book: &Book) -> Option<ExperimentPlan> {
+#[must_use]
+pub fn plan(policy: &ExperimentPolicy, traffic: Traffic, treatments: usize, book: &Book) -> Option<ExperimentPlan> {
     let expected = expected(policy, traffic.rate);
     let error = levels(policy, book, treatments).into_iter().fold(policy.false_discovery_rate, f64::min);
     let planned = sequential::plan(&expected, error, policy.power)?;

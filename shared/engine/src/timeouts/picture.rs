@@ -5,6 +5,8 @@ use std::fmt::Write;
 use flywheel_model::Key;
 use flywheel_survival::Curve;
 
+use crate::picture::draw_share;
+
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 280.0;
 /// Room around the curve: left, top, right, bottom.
@@ -35,18 +37,7 @@ pub(super) fn draw(name: &Key, curve: &Curve, limit: f64, new: Option<f64>, ceil
         MARGIN[0]
     );
     for share in [0.0, 0.25, 0.5, 0.75, 1.0] {
-        let _ = write!(
-            svg,
-            "<line x1=\"{:.1}\" x2=\"{:.1}\" y1=\"{:.1}\" y2=\"{:.1}\" stroke=\"currentColor\" stroke-opacity=\"0.15\"/>\
-             <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{:.0}%</text>",
-            MARGIN[0],
-            WIDTH - MARGIN[2],
-            y(share),
-            y(share),
-            MARGIN[0] - 6.0,
-            y(share) + 4.0,
-            share * 100.0
-        );
+        draw_share(&mut svg, share, [MARGIN[0], WIDTH - MARGIN[2]], y(share));
     }
     for part in 0..=4 {
         let seconds = until * f64::from(part) / 4.0;
