@@ -5,7 +5,8 @@
 //!
 //! # What a local stack lacks
 //!
-//! The two targets differ in [`Target::archives`], [`Target::insists_on_tls`] and [`Target::keeps_data`], and in nothing
+//! The two targets differ in [`Target::archives`], [`Target::insists_on_tls`], [`Target::locks_objects`] and
+//! [`Target::keeps_data`], and in nothing
 //! else.
 
 mod cfn;
@@ -40,6 +41,12 @@ impl Target {
     /// Whether buckets refuse what does not come over TLS. Not locally: the local AWS speaks plain HTTP on 127.0.0.1.
     #[must_use]
     pub const fn insists_on_tls(self) -> bool {
+        matches!(self, Self::Account)
+    }
+
+    /// Whether the ledger's bucket refuses deletions. Not locally, where every run leaves nothing behind.
+    #[must_use]
+    pub const fn locks_objects(self) -> bool {
         matches!(self, Self::Account)
     }
 

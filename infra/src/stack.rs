@@ -57,6 +57,9 @@ const PROOF_SECONDS: i32 = 900;
 /// Observations are kept this long: what findings, tests and evaluation cases are made of. Counts and findings stay longer.
 const OBSERVATION_DAYS: i32 = 30;
 
+/// Nobody may delete the ledger's entries before (save with `s3:BypassGovernanceRetention`).
+const LEDGER_DAYS: i32 = 365;
+
 /// The checks file.
 const CHECKS: &str = "preflight/checks.toml";
 
@@ -107,6 +110,12 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
         },
     );
 
+    let kept = if options.target.locks_objects() {
+        Bucket::locked(t, "ledger", LEDGER_DAYS, options.target.keeps_data())
+    } else {
+        Bucket::new(t, "ledger", None, options.target.keeps_data())
+    };
+
     let signals =
         Table::new(t, TableSpec { name: "signals", stack: options.stack.clone(), keep: options.target.keeps_data(), indexes: Vec::new() });
     let evidence = Bucket::new(t, "evidence", Some(OBSERVATION_DAYS), options.target.keeps_data());
@@ -121,6 +130,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
         evidence.insist_on_tls(t);
         datasets.insist_on_tls(t);
         checks.insist_on_tls(t);
+        kept.insist_on_tls(t);
     }
 
     let changes = Queue::new(t, &alarms, "changes", 1, 900);
@@ -517,8 +527,10 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
 
     let mut record = Function::new(RECORD.name, RECORD.parameter, 128);
     record.consume(&entries, Batches { size: 100, at_once: None });
-    record.allow(ledger.items(&[ItemAction::Put]));
+    record.allow(ledger.items(&[ItemAction::Get, ItemAction::GetMany, ItemAction::Put]));
+    record.allow(kept.put("entries"));
     record.env("FLYWHEEL_LEDGER_TABLE", ledger.name());
+    record.env("FLYWHEEL_LEDGER_BUCKET", kept.name());
 
     let functions =
         [track, sync, record, count, read, assemble, detect, refresh, capture, adjust, learn, check, generate, prove, plan, run];
@@ -537,6 +549,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     }
     t.output("StateTable", "Table of changes, leases and quotas", &state.name());
     t.output("LedgerTable", "Table of every event that passed over the bus", &ledger.name());
+    t.output("LedgerBucket", "Bucket in which the ledger is kept for good", &kept.name());
     t.output("SignalsTable", "Table of counts, histories and findings", &signals.name());
     t.output("EvidenceBucket", "Bucket of observations", &evidence.name());
     t.output("CasesTable", "Table of evaluation cases", &cases.name());

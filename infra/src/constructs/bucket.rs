@@ -42,6 +42,23 @@ impl Bucket {
         Self { id }
     }
 
+    /// Adds a bucket whose objects nobody deletes or changes for `days`, save with `s3:BypassGovernanceRetention`.
+    pub fn locked(template: &mut Template, name: &'static str, days: i32, keep: bool) -> Self {
+        let id = format!("{}Bucket", logical(name));
+        let mut bucket = private();
+        // What is locked is versioned (S3 user guide, "Locking objects with Object Lock").
+        bucket.versioning_configuration = Some(s3::bucket::VersioningConfiguration! { status: "Enabled" });
+        bucket.object_lock_enabled = Some(true.into());
+        bucket.object_lock_configuration = Some(s3::bucket::ObjectLockConfiguration! {
+            object_lock_enabled: "Enabled",
+            rule: s3::bucket::ObjectLockRule! {
+                default_retention: s3::bucket::DefaultRetention! { mode: "GOVERNANCE", days: days }
+            }
+        });
+        template.add(id.as_str(), &bucket).keep(keep);
+        Self { id }
+    }
+
     /// Refuses every request that does not come over TLS.
     pub fn insist_on_tls(&self, template: &mut Template) {
         template.add(

@@ -4,6 +4,7 @@
 //! The same input gives the same verdict, whoever asks and whenever; time is an argument.
 
 pub mod cases;
+pub mod chains;
 pub mod documents;
 pub mod erasure;
 pub mod experiments;

@@ -11,6 +11,7 @@ mod event;
 mod experiment;
 mod finding;
 mod id;
+mod ledger;
 mod preflight;
 mod refresh;
 mod regression;
@@ -35,6 +36,7 @@ pub use finding::{
     Count, Evidence, Failure, FailureReason, Finding, FindingHold, Hour, Metric, Observation, Rate, Rates, Scope, Series, UNCLASSIFIED,
 };
 pub use id::{DataSourceId, Id};
+pub use ledger::{LedgerEntry, Place};
 pub use preflight::{Backtest, Need, PreflightChange, PreflightCheck, PreflightHold, PreflightReceipt, PreflightRun};
 pub use refresh::{AskedAgain, Refresh, RefreshHold, Refreshed};
 pub use regression::{

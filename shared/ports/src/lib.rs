@@ -9,6 +9,7 @@ mod cases;
 mod experiments;
 mod findings;
 mod guardrail;
+mod ledger;
 mod logs;
 mod preflight;
 mod regression;
@@ -25,6 +26,7 @@ pub use cases::{CaseStore, Datasets, Freshness, Inquiries, Known, Scores, ShelfS
 pub use experiments::{CountedSignals, ExperimentStore, FeatureFlags, FlagAnswer, IntentTraffic, KeptOutcomes, PromptLibrary, UNITS};
 pub use findings::{Alarms, Looked, Memory, Questions, Refreshes};
 pub use guardrail::{Found, Guardrail, guard};
+pub use ledger::{APPENDED, LedgerStore};
 pub use logs::{Bodies, Conversations, Group, KeptSpan, Salt, SignalQueue, Spans};
 pub use preflight::{Checks, Denials, JobFailure, Jobs, Releases, ResourceTypes, Surroundings};
 pub use regression::{
