@@ -208,6 +208,7 @@ fn nothing_is_granted_with_a_star_but_streams_of_a_log_group_objects_of_a_prefix
                 "${DatasetsBucket.Arn}/cases/",
                 "${DatasetsBucket.Arn}/tests/",
                 "${DatasetsBucket.Arn}/prompts/",
+                "${LedgerBucket.Arn}/entries/",
             ];
             let objects = prefixes.iter().any(|prefix| name.starts_with(prefix)) && name.matches('*').count() == 1;
             // Versions of the team's flags, and deployments of them, get their numbers as they are made.
@@ -319,11 +320,11 @@ fn rules_reach_their_queue_and_no_other_sender_does() {
 }
 
 #[test]
-fn the_local_stack_differs_in_the_archive_in_plain_http_and_in_keeping_data_only() {
+fn the_local_stack_differs_in_the_archive_in_plain_http_in_locks_and_in_keeping_data_only() {
     let (mut account, local) = (template(Target::Account), template(Target::Local));
     let resources = account["Resources"].as_object_mut().expect("resources");
     assert!(resources.remove("Archive").is_some());
-    for bucket in ["EvidenceBucket", "DatasetsBucket", "ChecksBucket"] {
+    for bucket in ["EvidenceBucket", "DatasetsBucket", "ChecksBucket", "LedgerBucket"] {
         assert!(resources.remove(&format!("{bucket}Policy")).is_some());
         let bucket = &mut resources[bucket];
         assert_eq!(bucket["DeletionPolicy"], "Retain");
@@ -336,6 +337,12 @@ fn the_local_stack_differs_in_the_archive_in_plain_http_and_in_keeping_data_only
         resources[table]["UpdateReplacePolicy"] = json!("Delete");
         resources[table]["Properties"]["DeletionProtectionEnabled"] = json!(false);
     }
+    let ledger = &mut resources["LedgerBucket"]["Properties"];
+    assert_eq!(ledger["ObjectLockConfiguration"]["Rule"]["DefaultRetention"], json!({ "Mode": "GOVERNANCE", "Days": 365 }));
+    for property in ["ObjectLockEnabled", "ObjectLockConfiguration", "VersioningConfiguration"] {
+        assert!(ledger.as_object_mut().expect("properties").remove(property).is_some());
+    }
+    ledger["LifecycleConfiguration"] = local["Resources"]["LedgerBucket"]["Properties"]["LifecycleConfiguration"].clone();
     assert_eq!(account, local);
 }
 

@@ -4,6 +4,7 @@
 mod cases;
 mod experiments;
 mod junit;
+mod ledger;
 mod output;
 mod preflight;
 mod releases;
@@ -58,6 +59,9 @@ enum Command {
     /// Releases and why they failed
     #[command(subcommand)]
     Releases(releases::Command),
+    /// The record of all that happened
+    #[command(subcommand)]
+    Ledger(ledger::Command),
     /// Makes the checks before a release, and fails if it may not start
     Preflight(preflight::Preflight),
 }
@@ -95,6 +99,10 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode> {
         }
         Command::Tests(command) => tests::run(command, arguments.stack, output).await,
         Command::Releases(command) => releases::run(command, &Site::connect(arguments.stack).await?, output).await,
+        Command::Ledger(command) => {
+            ledger::run(command, &Site::connect(arguments.stack).await?, output).await?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Preflight(preflight) => preflight.run(arguments.stack, output).await,
     }
 }

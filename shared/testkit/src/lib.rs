@@ -7,6 +7,7 @@
 mod cases;
 mod experiments;
 mod flags;
+mod ledger;
 mod ports;
 mod signals;
 mod simulation;
@@ -17,6 +18,7 @@ mod world;
 pub use cases::{CaseMemory, CaseProcess};
 pub use experiments::{ExperimentMemory, ExperimentProcess};
 pub use flags::evaluate;
+pub use ledger::{LedgerMemory, LedgerProcess};
 pub use signals::{SignalMemory, SignalProcess, Spent};
 pub use simulation::{Chaos, Simulation};
 pub use suites::{SuiteMemory, SuiteProcess};

@@ -6,6 +6,7 @@ mod cases;
 mod documents;
 mod experiments;
 mod launch;
+mod ledger;
 mod policy;
 pub mod releases;
 mod summary;
@@ -184,6 +185,7 @@ impl Demo {
         self.summary.tests = tests::Day::new(&self.aws, &self.deployed).play(&self.production, &self.output, terminal).await?;
         let day = experiments::Day::new(&self.aws, &self.deployed, &self.flags);
         self.summary.experiments = day.play(&self.output, terminal).await?;
+        self.summary.ledger = ledger::verify(&cases::Tool::new(&self.aws)?, terminal).await?;
         Ok(())
     }
 
@@ -400,6 +402,7 @@ fn report(summary: &Summary, options: &Options, terminal: &mut Terminal) {
             "users until the harmful prompt was stopped / the better one won",
             format!("{} / {}", summary.experiments.units_until_stopped, summary.experiments.units_until_won),
         ),
+        ("entries of the ledger / problems", format!("{} / {}", summary.ledger.entries, summary.ledger.problems.len())),
         ("burst to consistency", format!("{:.1} s", summary.seconds_to_consistency)),
         ("in all", format!("{:.1} s", summary.seconds)),
     ]);

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::experiments::Experiments;
 use super::launch::Launch;
+use super::ledger::Verified;
 use super::releases::Releases;
 use super::tests::Tests;
 use super::timeouts::Timeouts;
@@ -53,6 +54,8 @@ pub(crate) struct Summary {
     pub(crate) tests: Tests,
     /// The prompts that are compared.
     pub(crate) experiments: Experiments,
+    /// What a check of the ledger came to.
+    pub(crate) ledger: Verified,
     /// From the first line to the first upload.
     pub(crate) seconds_to_start: f64,
     /// From the last upload of the burst until the index agreed with the bucket.
@@ -71,6 +74,7 @@ impl Summary {
             && self.releases.good()
             && self.tests.good()
             && self.experiments.good()
+            && self.ledger.good()
     }
 
     pub(crate) fn write(&self, file: &Path) -> Result<()> {
