@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use flate2::read::GzDecoder;
 use flywheel_local::{Config, LocalAws};
 use flywheel_model::Case;
@@ -61,7 +62,7 @@ impl Site {
     /// Everything that is in the stack's buckets, unpacked.
     async fn objects(&self) -> BTreeMap<String, String> {
         let mut objects = BTreeMap::new();
-        for bucket in ["EvidenceBucket", "DatasetsBucket"] {
+        for bucket in ["EvidenceBucket", "DatasetsBucket", "LedgerBucket"] {
             let bucket = &self.outputs[bucket];
             let listed = self.aws.s3().list_objects_v2().bucket(bucket).send().await.unwrap();
             for key in listed.contents.unwrap_or_default().into_iter().filter_map(|object| object.key) {
@@ -97,6 +98,23 @@ impl Site {
             }
         }
         rows
+    }
+
+    /// The ledger is whole until somebody changes a letter of an entry, which is named then.
+    async fn tamper_with_the_ledger(&self) {
+        let whole = self.flywheel(&["ledger", "verify"]);
+        assert!(whole["entries"].as_u64() > Some(0) && whole["compared"] == whole["entries"], "{whole}");
+        let (client, table) = (self.aws.dynamodb(), &self.outputs["LedgerTable"]);
+        let rows = client.scan().table_name(table).consistent_read(true).send().await.unwrap().items.unwrap();
+        let mut row = rows.into_iter().find(|row| row.contains_key("event")).unwrap();
+        let (id, text) = (row["pk"].as_s().unwrap().clone(), row["event"].as_s().unwrap().clone());
+        row.insert("event".to_owned(), AttributeValue::S(text + " "));
+        client.put_item().table_name(table).set_item(Some(row)).send().await.unwrap();
+        let refused = self.flywheel_says(&["ledger", "verify"]);
+        assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("next:"));
+        let told = String::from_utf8(refused.stdout).unwrap();
+        assert!(told.contains(&format!("{id} was changed after it was written")), "{told}");
+        assert!(told.contains(&format!("{id} is kept for good otherwise than in the table")), "{told}");
     }
 
     /// The cases of the present version of the knowledge base's data set.
@@ -203,6 +221,7 @@ async fn failed_retrievals_become_cases_that_people_decide_about_and_can_erase()
     // No secret stands anywhere, before or after.
     assert!(!rows.contains("@example.com") && !objects.values().any(|object| object.contains("@example.com")));
 
+    site.tamper_with_the_ledger().await;
     deployed::assert_no_dead_letters(&site.aws, STACK, &["signals", "captures", "ledger", "findings"]).await;
     site.aws.stop();
     fs::remove_dir_all(&folder).unwrap();
