@@ -225,19 +225,19 @@ fn false_discoveries(settings: &Settings, better: f64) -> FalseDiscoveries {
                 wrong += u64::from(!is_better);
             }
         }
-        (wrong as f64 / (found as f64).max(1.0), (found - wrong) as f64)
+        [wrong as f64 / (found as f64).max(1.0), (found - wrong) as f64]
     };
     let name = format!("false discoveries {better}");
-    let all = repeat(settings.seed, settings.repetitions, &name, |random| (queue(random, true), queue(random, false)));
-    let mean = |of: &dyn Fn(&((f64, f64), (f64, f64))) -> f64| all.iter().map(of).sum::<f64>() / all.len() as f64;
+    let all = repeat(settings.seed, settings.repetitions, &name, |random| [queue(random, true), queue(random, false)]);
+    let mean = |method: usize, figure: usize| all.iter().map(|one| one[method][figure]).sum::<f64>() / all.len() as f64;
     FalseDiscoveries {
         better,
         experiments: QUEUE,
         stated: RATE,
-        flywheel: mean(&|(ours, _)| ours.0),
-        flywheel_found: mean(&|(ours, _)| ours.1),
-        alone: mean(&|(_, alone)| alone.0),
-        alone_found: mean(&|(_, alone)| alone.1),
+        flywheel: mean(0, 0),
+        flywheel_found: mean(0, 1),
+        alone: mean(1, 0),
+        alone_found: mean(1, 1),
     }
 }
 
