@@ -69,21 +69,12 @@ impl Jobs for &Memory {
     }
 }
 
-/// An event as CodePipeline invokes a function with.
+/// An event as CodePipeline invokes a function with: the example's, with these parameters in their place.
 fn job_event(user_parameters: Option<&str>) -> Value {
-    let mut configuration = json!({ "FunctionName": "flywheel-run-preflight" });
-    if let Some(parameters) = user_parameters {
-        configuration["UserParameters"] = parameters.into();
-    }
-    json!({ "CodePipeline.job": {
-        "id": "11111111-abcd-1111-abcd-111111abcdef", "accountId": "111122223333",
-        "data": {
-            "actionConfiguration": { "configuration": configuration },
-            "inputArtifacts": [{ "location": { "s3Location": { "bucketName": "artifacts", "objectKey": "k" }, "type": "S3" }, "revision": null, "name": "Source" }],
-            "outputArtifacts": [], "artifactCredentials": { "secretAccessKey": "no", "sessionToken": "no", "accessKeyId": "no" },
-            "continuationToken": "a"
-        }
-    } })
+    let mut event: Value = serde_json::from_str(include_str!("../../../events/preflight/codepipeline-job.json")).unwrap();
+    let configuration = &mut event["CodePipeline.job"]["data"]["actionConfiguration"]["configuration"];
+    configuration["UserParameters"] = user_parameters.map_or(Value::Null, Value::from);
+    event
 }
 
 fn job(user_parameters: Option<&str>) -> Job {
@@ -162,9 +153,16 @@ async fn bad_user_parameters_fail_the_job_with_the_field_that_is_wrong() {
 }
 
 #[test]
+fn the_examples_job_names_its_service() {
+    let event = serde_json::from_str(include_str!("../../../events/preflight/codepipeline-job.json")).unwrap();
+    let Asked::Job(job) = Asked::read(event).unwrap() else { panic!("it is a job") };
+    assert_eq!(job.request, Ok(Request { service: "shop".to_owned() }));
+}
+
+#[test]
 fn a_call_names_its_service_and_may_carry_more() {
-    let call = Asked::read(json!({ "service": "shop", "stage": "beta" })).unwrap();
-    assert_eq!(call, Asked::Call(Request { service: "shop".to_owned() }));
+    let call = serde_json::from_str(include_str!("../../../events/preflight/call.json")).unwrap();
+    assert_eq!(Asked::read(call).unwrap(), Asked::Call(Request { service: "shop".to_owned() }));
     assert_eq!(Asked::read(json!({})).unwrap_err(), "the input: missing field `service`; write {\"service\": \"shop\"}");
     assert_eq!(Asked::read(json!({ "CodePipeline.job": {} })).unwrap_err(), "CodePipeline.job.id is missing");
 }
