@@ -167,6 +167,21 @@ async fn the_deployed_stack_moves_limits_to_where_runs_complete() {
     let line = "REPORT RequestId: 4f1c0d2e-1\tDuration: 812.00 ms\tBilled Duration: 813 ms\tMemory Size: 128 MB\tMax Memory Used: 40 MB\t";
     deployed::deliver_logs(&site.aws, &site.outputs["ReadLogsFunction"], "/aws/lambda/worker", &[line.to_owned()]).await;
     deployed::within(soon, "the run of a function's log", || async { site.taken_in("worker").await == RUNS as u64 + 1 }).await;
+
+    // While a person has stopped all actions, it is decided what would be done, and nothing is.
+    site.tool(&["stop", "--by", "jo", "--why", "the limits look odd"]);
+    site.send("RunsQueueUrl", json!({ "trigger": "review" }).to_string()).await;
+    let decided_only = |event: &Event| matches!(&event.body, Body::TimeoutDecided(change) if change.dry_run);
+    deployed::within(soon, "decisions in a dry run", || async {
+        site.events().await.iter().filter(|event| decided_only(event)).count() == 3
+    })
+    .await;
+    assert_eq!(site.parameter("/limits/trip").await, r#"{"model":"m","seconds":30}"#);
+    assert_eq!(site.visibility("limits-trips").await, "180");
+    site.tool(&["resume", "--by", "jo"]);
+    let controls = || async { site.events().await.iter().filter(|event| event.subject == "control").count() };
+    deployed::within(soon, "both in the ledger", || async { controls().await == 2 }).await;
+
     site.send("RunsQueueUrl", json!({ "trigger": "review" }).to_string()).await;
     let made = |events: Vec<Event>| {
         let made = |event: &&Event| matches!(&event.body, Body::TimeoutAnswered(receipt) if receipt.answer == TimeoutAnswer::Made);

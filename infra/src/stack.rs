@@ -116,6 +116,9 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
         Bucket::new(t, "ledger", None, options.target.keeps_data())
     };
 
+    let switch =
+        Table::new(t, TableSpec { name: "switch", stack: options.stack.clone(), keep: options.target.keeps_data(), indexes: Vec::new() });
+
     let signals =
         Table::new(t, TableSpec { name: "signals", stack: options.stack.clone(), keep: options.target.keeps_data(), indexes: Vec::new() });
     let evidence = Bucket::new(t, "evidence", Some(OBSERVATION_DAYS), options.target.keeps_data());
@@ -525,6 +528,12 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
         }
     }
 
+    // Whoever changes something of the team's, or has it changed.
+    for function in [&mut sync, &mut refresh, &mut adjust, &mut learn, &mut generate, &mut plan, &mut run] {
+        function.allow(switch.items(&[ItemAction::Get]));
+        function.env("FLYWHEEL_SWITCH_TABLE", switch.name());
+    }
+
     let mut record = Function::new(RECORD.name, RECORD.parameter, 128);
     record.consume(&entries, Batches { size: 100, at_once: None });
     record.allow(ledger.items(&[ItemAction::Get, ItemAction::GetMany, ItemAction::Put]));
@@ -549,6 +558,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     }
     t.output("StateTable", "Table of changes, leases and quotas", &state.name());
     t.output("LedgerTable", "Table of every event that passed over the bus", &ledger.name());
+    t.output("SwitchTable", "Table of the switch that stops all actions", &switch.name());
     t.output("LedgerBucket", "Bucket in which the ledger is kept for good", &kept.name());
     t.output("SignalsTable", "Table of counts, histories and findings", &signals.name());
     t.output("EvidenceBucket", "Bucket of observations", &evidence.name());

@@ -331,7 +331,7 @@ fn the_local_stack_differs_in_the_archive_in_plain_http_in_locks_and_in_keeping_
         bucket["DeletionPolicy"] = json!("Delete");
         bucket["UpdateReplacePolicy"] = json!("Delete");
     }
-    for table in ["StateTable", "LedgerTable", "SignalsTable", "CasesTable", "ReleasesTable"] {
+    for table in ["StateTable", "LedgerTable", "SignalsTable", "CasesTable", "ReleasesTable", "SwitchTable"] {
         assert_eq!(resources[table]["DeletionPolicy"], "Retain");
         resources[table]["DeletionPolicy"] = json!("Delete");
         resources[table]["UpdateReplacePolicy"] = json!("Delete");

@@ -2,6 +2,7 @@
 //! the usual AWS environment says which.
 
 mod cases;
+mod control;
 mod experiments;
 mod junit;
 mod ledger;
@@ -59,6 +60,10 @@ enum Command {
     /// Releases and why they failed
     #[command(subcommand)]
     Releases(releases::Command),
+    /// Stops all actions at once; what is seen is still counted and decided
+    Stop(control::Said),
+    /// Lets actions go on
+    Resume(control::Said),
     /// The record of all that happened
     #[command(subcommand)]
     Ledger(ledger::Command),
@@ -99,6 +104,14 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode> {
         }
         Command::Tests(command) => tests::run(command, arguments.stack, output).await,
         Command::Releases(command) => releases::run(command, &Site::connect(arguments.stack).await?, output).await,
+        Command::Stop(said) => {
+            control::stop(said, &Site::connect(arguments.stack).await?, output).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Resume(said) => {
+            control::resume(said, &Site::connect(arguments.stack).await?, output).await?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Ledger(command) => {
             ledger::run(command, &Site::connect(arguments.stack).await?, output).await?;
             Ok(ExitCode::SUCCESS)

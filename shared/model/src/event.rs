@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Action, AskedAgain, CaptureHold, Captured, DocumentChange, DocumentOutcome, ExperimentDecision, ExperimentHold, ExperimentOutcome,
-    ExperimentReceipt, Finding, FindingHold, Hold, Id, Outcome, PreflightChange, PreflightHold, PreflightReceipt, PreflightRun, Receipt,
-    Refresh, RefreshHold, Refreshed, SignalBatch, SuiteDecision, SuiteHold, SuiteReceipt, TestProved, TimeoutChange, TimeoutHold,
-    TimeoutOutcome, TimeoutReceipt,
+    Action, AskedAgain, CaptureHold, Captured, Control, DocumentChange, DocumentOutcome, ExperimentDecision, ExperimentHold,
+    ExperimentOutcome, ExperimentReceipt, Finding, FindingHold, Hold, Id, Outcome, PreflightChange, PreflightHold, PreflightReceipt,
+    PreflightRun, Receipt, Refresh, RefreshHold, Refreshed, SignalBatch, SuiteDecision, SuiteHold, SuiteReceipt, TestProved, TimeoutChange,
+    TimeoutHold, TimeoutOutcome, TimeoutReceipt,
 };
 
 /// Anything that happened, as it travels over the bus and stays in the ledger.
@@ -85,6 +85,8 @@ impl Event {
             Body::ExperimentHeld(_) => "decision.experiment-hold",
             Body::FlagChanged(_) => "receipt.experiment",
             Body::ExperimentConcluded(_) => "outcome.experiment",
+            Body::ActionsStopped(_) => "control.stopped",
+            Body::ActionsResumed(_) => "control.resumed",
         }
     }
 }
@@ -219,6 +221,12 @@ pub enum Body {
     /// Outcome: what came of an experiment.
     #[serde(rename = "outcome.experiment")]
     ExperimentConcluded(Box<ExperimentOutcome>),
+    /// Control: a person stopped all actions.
+    #[serde(rename = "control.stopped")]
+    ActionsStopped(Control),
+    /// Control: a person let actions go on.
+    #[serde(rename = "control.resumed")]
+    ActionsResumed(Control),
 }
 
 /// Input that was refused.

@@ -6,6 +6,7 @@
 
 mod batch;
 mod case;
+mod control;
 mod document;
 mod event;
 mod experiment;
@@ -25,6 +26,7 @@ pub use case::{
     CaptureHold, CaptureHoldReason, CaptureReason, Captured, Case, CaseReason, CaseState, Decided, Exchange, Reference, ReferenceOrigin,
     Source, Variant,
 };
+pub use control::Control;
 pub use document::{ChangeKind, DocumentChange, DocumentId, Sequencer, SequencerError};
 pub use event::{Body, Event, Refusal};
 pub use experiment::{

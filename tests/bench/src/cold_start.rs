@@ -208,6 +208,7 @@ fn environment(stub: &AwsStub) -> Vec<(String, String)> {
         ("RUST_LOG", "info"),
         ("FLYWHEEL_STATE_TABLE", "state"),
         ("FLYWHEEL_LEDGER_TABLE", "ledger"),
+        ("FLYWHEEL_SWITCH_TABLE", "switch"),
         ("FLYWHEEL_LEDGER_BUCKET", "ledger"),
         ("FLYWHEEL_BUS", "flywheel"),
         ("FLYWHEEL_WAKES_QUEUE_URL", &wakes),
