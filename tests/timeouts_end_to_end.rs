@@ -218,6 +218,17 @@ async fn the_deployed_stack_moves_limits_to_where_runs_complete() {
         (r#"{"model":"m","seconds":30}"#.to_owned(), "180".to_owned())
     );
 
+    // The way of a change, from its decision to what was made of it.
+    let decided =
+        site.events().await.into_iter().find(|event| matches!(&event.body, Body::TimeoutDecided(change) if !change.dry_run)).unwrap();
+    let traced = site.tool(&["ledger", "trace", decided.id.as_str()]);
+    let led_to: Vec<&str> = traced["led_to"].as_array().unwrap().iter().map(|event| event["kind"].as_str().unwrap()).collect();
+    assert!(led_to.contains(&"receipt.timeout"), "{traced}");
+    assert!(site.tool(&["ledger", "trace", &decided.subject]).as_array().unwrap().len() >= 2);
+    let listed = site.tool(&["ledger", "list", "--hours", "1", "--kind", "control."]);
+    let said: Vec<&str> = listed.as_array().unwrap().iter().map(|event| event["kind"].as_str().unwrap()).collect();
+    assert_eq!(said, ["control.stopped", "control.resumed"]);
+
     deployed::assert_no_dead_letters(&site.aws, STACK, &["signals", "runs", "ledger"]).await;
     site.aws.stop();
     fs::remove_dir_all(&folder).unwrap();

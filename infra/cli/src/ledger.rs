@@ -1,6 +1,6 @@
-//! `flywheel ledger`: whether the ledger is as it was written.
+//! `flywheel ledger`: what happened, what it came of and led to, and whether the ledger is as it was written.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use clap::Subcommand;
 use flywheel_adapters::Ledger;
 use flywheel_engine::chains::check;
-use flywheel_model::{Id, LedgerEntry, Place};
+use flywheel_model::{Event, Id, LedgerEntry, Place};
 use flywheel_ports::LedgerStore;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -26,8 +26,28 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
 /// The most problems that are shown; all of them are in the JSON.
 const SHOWN: usize = 20;
 
+/// Events on the way from causes or to effects that are followed.
+const FOLLOWED: usize = 500;
+
+/// Characters of what an event says that stand in a line.
+const SAID: usize = 160;
+
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    /// What happened in the last hours, from what is kept for good
+    List {
+        /// So many hours
+        #[arg(long, default_value_t = 24)]
+        hours: u32,
+        /// Only kinds that begin so: decision, finding.opened
+        #[arg(long, default_value = "")]
+        kind: String,
+    },
+    /// All about a subject; or an event with all that it came of, and all that it led to
+    Trace {
+        /// The event's id, or a subject as events name it: experiment/…, data-source/KB/DS
+        what: String,
+    },
     /// Checks that no entry was changed, taken out or put in, and that the table and what is kept for good agree
     Verify {
         /// Only the entries about this subject, as events name it: experiment/…, data-source/KB/DS
@@ -50,11 +70,112 @@ struct Verified {
 }
 
 pub(crate) async fn run(command: Command, site: &Site, output: &Output) -> Result<()> {
-    let Command::Verify { subject, days } = command;
     let ledger = ledger(site)?;
+    match command {
+        Command::List { hours, kind } => list(&ledger, hours, &kind, output).await,
+        Command::Trace { what } => trace(&ledger, &what, output).await,
+        Command::Verify { subject, days } => verify(&ledger, subject, days, site, output).await,
+    }
+}
+
+async fn list(ledger: &Ledger, hours: u32, kind: &str, output: &Output) -> Result<()> {
+    let now = Timestamp::now();
+    let mut events = ledger.between(now - SignedDuration::from_hours(i64::from(hours)), now).await?;
+    events.retain(|event| event.kind().starts_with(kind));
+    output.list(&COLUMNS, &events, events.iter().map(row))?;
+    if !events.is_empty() {
+        output.hint("next: `flywheel ledger trace ID` shows what one came of, and what it led to");
+    }
+    Ok(())
+}
+
+const COLUMNS: [&str; 5] = ["TIME", "KIND", "SUBJECT", "ID", "WHAT"];
+
+fn row(event: &Event) -> Vec<String> {
+    let time = event.at.strftime("%Y-%m-%d %H:%M:%S").to_string();
+    vec![time, event.kind().to_owned(), event.subject.clone(), event.id.to_string(), said(event)]
+}
+
+/// What an event says of itself, where it does.
+fn said(event: &Event) -> String {
+    let detail = serde_json::to_value(&event.body).unwrap_or_default();
+    let words = ["explanation", "why", "reason"].into_iter().find_map(|name| detail["detail"][name].as_str().map(str::to_owned));
+    let words = words.unwrap_or_default();
+    if words.chars().count() > SAID { words.chars().take(SAID - 1).chain(['…']).collect() } else { words }
+}
+
+/// An event with all that it came of and led to.
+#[derive(Serialize)]
+struct Trace {
+    /// Causes, their causes and so on, in the order of their times.
+    came_of: Vec<Event>,
+    event: Event,
+    /// Effects, their effects and so on, in the order of their times.
+    led_to: Vec<Event>,
+    /// There is more than was followed.
+    cut: bool,
+}
+
+async fn trace(ledger: &Ledger, what: &str, output: &Output) -> Result<()> {
+    let Ok(id) = what.parse::<Id>() else {
+        let events = ledger.of_subject(what).await?;
+        if events.is_empty() {
+            bail!("the ledger has nothing about {what}\nnext: `flywheel ledger list` shows subjects and ids");
+        }
+        return output.list(&COLUMNS, &events, events.iter().map(row));
+    };
+    let Some(event) = ledger.event(&id).await? else {
+        bail!("the ledger has no event {id}\nnext: `flywheel ledger list` shows those of the last day");
+    };
+    let (came_of, cut) = follow(ledger, &event, async |event| Ok(event.causes.clone())).await?;
+    let (led_to, more) = follow(ledger, &event, async |event| Ok(ledger.effects(&event.id).await?)).await?;
+    let trace = Trace { came_of, event, led_to, cut: cut || more };
+    let mut words = format!("{}  {}  {}\n  {}\n", trace.event.at, trace.event.kind(), trace.event.subject, said(&trace.event));
+    for (heading, events) in [("It came of", &trace.came_of), ("It led to", &trace.led_to)] {
+        let _ = write!(words, "\n{heading}{}", if events.is_empty() { " nothing that is recorded" } else { "" });
+        for event in events {
+            let _ =
+                write!(words, "\n  {}  {:<24} {}  {}", event.at.strftime("%Y-%m-%d %H:%M:%S"), event.kind(), event.subject, said(event));
+        }
+        words.push('\n');
+    }
+    if trace.cut {
+        let _ = write!(words, "\nNot all of it: the first {FOLLOWED} each way");
+    }
+    output.show(&trace, words.trim_end())
+}
+
+/// The events that a way leads to from one, nearest first until there are too many, in the order of their times. Causes that
+/// are not recorded yet are left out.
+async fn follow(ledger: &Ledger, from: &Event, next: impl AsyncFn(&Event) -> Result<Vec<Id>>) -> Result<(Vec<Event>, bool)> {
+    let mut known = BTreeSet::from([from.id.clone()]);
+    let (mut found, mut left) = (Vec::new(), VecDeque::from([from.clone()]));
+    while let Some(event) = left.pop_front() {
+        for id in next(&event).await? {
+            if !known.insert(id.clone()) {
+                continue;
+            }
+            if found.len() == FOLLOWED {
+                return Ok((in_order(found), true));
+            }
+            if let Some(event) = ledger.event(&id).await? {
+                found.push(event.clone());
+                left.push_back(event);
+            }
+        }
+    }
+    Ok((in_order(found), false))
+}
+
+fn in_order(mut events: Vec<Event>) -> Vec<Event> {
+    events.sort_by(|one, other| one.at.cmp(&other.at).then_with(|| one.id.cmp(&other.id)));
+    events
+}
+
+async fn verify(ledger: &Ledger, subject: Option<String>, days: u32, site: &Site, output: &Output) -> Result<()> {
     let now = Timestamp::now();
     let (entries, ends) = match &subject {
-        Some(subject) => of_subject(&ledger, subject).await?,
+        Some(subject) => of_subject(ledger, subject).await?,
         None => ledger.everything(|rows| output.progress(&format!("{rows} rows read"))).await?,
     };
     if entries.is_empty() {
@@ -65,10 +186,10 @@ pub(crate) async fn run(command: Command, site: &Site, output: &Output) -> Resul
     // What is written while it is read looks broken, and is not when it is looked at again.
     let suspects: BTreeSet<String> = check(&entries, &ends).into_iter().map(|broken| broken.subject).collect();
     for suspect in suspects {
-        problems.extend(settled_problems(&ledger, &suspect).await?);
+        problems.extend(settled_problems(ledger, &suspect).await?);
     }
     let from = now - SignedDuration::from_hours(24 * i64::from(days));
-    let kept = kept(&ledger, from, now, subject.as_deref()).await?;
+    let kept = kept(ledger, from, now, subject.as_deref()).await?;
     let table: BTreeMap<&Id, &LedgerEntry> = entries.iter().map(|entry| (&entry.event.id, entry)).collect();
     let unread: Vec<Id> = kept.keys().filter(|id| !table.contains_key(id)).cloned().collect();
     let later: BTreeMap<Id, LedgerEntry> =
