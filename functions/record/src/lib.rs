@@ -23,17 +23,26 @@ const BYTES: usize = 2_000_000;
 /// Records events. Gives those that could not be recorded, with the reason; the others are.
 ///
 /// # Errors
-/// If what was recorded could not be kept beside the table: all events are to come again.
+/// If it is not known what is recorded already, or what was recorded could not be kept beside the table: all events are to come
+/// again.
 pub async fn record(ledger: &impl LedgerStore, events: Vec<Event>, now: Timestamp) -> Result<BTreeMap<Id, Unavailable>, Unavailable> {
-    let mut subjects: BTreeMap<String, BTreeMap<Id, Event>> = BTreeMap::new();
+    let mut first: BTreeMap<Id, Event> = BTreeMap::new();
     for event in events {
-        subjects.entry(event.subject.clone()).or_default().entry(event.id.clone()).or_insert(event);
+        first.entry(event.id.clone()).or_insert(event);
     }
-    let appending = subjects.into_iter().map(|(subject, events)| async move {
-        let ids: Vec<Id> = events.keys().cloned().collect();
-        let mut events: Vec<Event> = events.into_values().collect();
-        events.sort_by_key(|event| event.at);
-        (ids, append(ledger, &subject, events).await)
+    let ids: Vec<Id> = first.keys().cloned().collect();
+    let mut subjects: BTreeMap<String, (Vec<Event>, Vec<LedgerEntry>)> = BTreeMap::new();
+    for event in first.into_values() {
+        subjects.entry(event.subject.clone()).or_default().0.push(event);
+    }
+    for entry in ledger.recorded(&ids).await? {
+        subjects.entry(entry.event.subject.clone()).or_default().1.push(entry);
+    }
+    let appending = subjects.into_iter().map(|(subject, (mut events, recorded))| async move {
+        events.sort_by(Event::by_time);
+        let ids: Vec<Id> = events.iter().map(|event| event.id.clone()).collect();
+        let entries = append(ledger, &subject, events, recorded).await;
+        (ids, entries)
     });
     let mut appending = futures::stream::iter(appending).buffer_unordered(AT_ONCE);
     let (mut entries, mut failed) = (Vec::new(), BTreeMap::new());
@@ -50,21 +59,26 @@ pub async fn record(ledger: &impl LedgerStore, events: Vec<Event>, now: Timestam
 }
 
 /// Appends the events of a subject that are not recorded yet, and gives the entries of all.
-async fn append(ledger: &impl LedgerStore, subject: &str, events: Vec<Event>) -> Result<Vec<LedgerEntry>, Unavailable> {
-    let ids: Vec<Id> = events.iter().map(|event| event.id.clone()).collect();
+async fn append(
+    ledger: &impl LedgerStore,
+    subject: &str,
+    events: Vec<Event>,
+    mut recorded: Vec<LedgerEntry>,
+) -> Result<Vec<LedgerEntry>, Unavailable> {
     for _ in 0..RACES {
-        let mut entries = ledger.recorded(&ids).await?;
-        let known: BTreeSet<&Id> = entries.iter().map(|entry| &entry.event.id).collect();
+        let known: BTreeSet<&Id> = recorded.iter().map(|entry| &entry.event.id).collect();
         let left: Vec<Event> = events.iter().filter(|event| !known.contains(&event.id)).cloned().collect();
         if left.is_empty() {
-            return Ok(entries);
+            return Ok(recorded);
         }
         let last = ledger.last(subject).await?;
         let chained = chain(last.as_ref(), left)?;
-        // What does not fit is chained anew behind what did.
-        if ledger.append(last.as_ref(), &chained).await? && chained.len() + entries.len() == events.len() {
-            entries.extend(chained);
-            return Ok(entries);
+        if ledger.append(last.as_ref(), &chained).await? {
+            // What did not fit is chained behind it.
+            recorded.extend(chained);
+        } else {
+            let ids: Vec<Id> = events.iter().map(|event| event.id.clone()).collect();
+            recorded = ledger.recorded(&ids).await?;
         }
     }
     Err(Unavailable { what: "write to the ledger", why: format!("{RACES} times others wrote about {subject} first") })

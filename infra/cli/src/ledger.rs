@@ -1,6 +1,6 @@
 //! `flywheel ledger`: what happened, what it came of and led to, and whether the ledger is as it was written.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -118,13 +118,13 @@ struct Trace {
 
 async fn trace(ledger: &Ledger, what: &str, output: &Output) -> Result<()> {
     let Ok(id) = what.parse::<Id>() else {
-        let events = ledger.of_subject(what).await?;
+        let events: Vec<Event> = ledger.entries_of(what).await?.into_iter().map(|entry| entry.event).collect();
         if events.is_empty() {
             bail!("the ledger has nothing about {what}\nnext: `flywheel ledger list` shows subjects and ids");
         }
         return output.list(&COLUMNS, &events, events.iter().map(row));
     };
-    let Some(event) = ledger.event(&id).await? else {
+    let Some(LedgerEntry { event, .. }) = ledger.recorded(std::slice::from_ref(&id)).await?.pop() else {
         bail!("the ledger has no event {id}\nnext: `flywheel ledger list` shows those of the last day");
     };
     let (came_of, cut) = follow(ledger, &event, async |event| Ok(event.causes.clone())).await?;
@@ -149,27 +149,19 @@ async fn trace(ledger: &Ledger, what: &str, output: &Output) -> Result<()> {
 /// are not recorded yet are left out.
 async fn follow(ledger: &Ledger, from: &Event, next: impl AsyncFn(&Event) -> Result<Vec<Id>>) -> Result<(Vec<Event>, bool)> {
     let mut known = BTreeSet::from([from.id.clone()]);
-    let (mut found, mut left) = (Vec::new(), VecDeque::from([from.clone()]));
-    while let Some(event) = left.pop_front() {
-        for id in next(&event).await? {
-            if !known.insert(id.clone()) {
-                continue;
-            }
-            if found.len() == FOLLOWED {
-                return Ok((in_order(found), true));
-            }
-            if let Some(event) = ledger.event(&id).await? {
-                found.push(event.clone());
-                left.push_back(event);
-            }
+    let (mut found, mut nearest, mut cut) = (Vec::new(), vec![from.clone()], false);
+    while !nearest.is_empty() && !cut {
+        let mut ids = Vec::new();
+        for event in &nearest {
+            ids.extend(next(event).await?.into_iter().filter(|id| known.insert(id.clone())));
         }
+        cut = ids.len() > FOLLOWED - found.len();
+        ids.truncate(FOLLOWED - found.len());
+        nearest = ledger.recorded(&ids).await?.into_iter().map(|entry| entry.event).collect();
+        found.extend_from_slice(&nearest);
     }
-    Ok((in_order(found), false))
-}
-
-fn in_order(mut events: Vec<Event>) -> Vec<Event> {
-    events.sort_by(|one, other| one.at.cmp(&other.at).then_with(|| one.id.cmp(&other.id)));
-    events
+    found.sort_by(Event::by_time);
+    Ok((found, cut))
 }
 
 async fn verify(ledger: &Ledger, subject: Option<String>, days: u32, site: &Site, output: &Output) -> Result<()> {
@@ -249,7 +241,7 @@ fn told_of(entry: &LedgerEntry, what: &str) -> String {
 }
 
 /// The ledger of a deployed Flywheel.
-pub(crate) fn ledger(site: &Site) -> Result<Ledger> {
+fn ledger(site: &Site) -> Result<Ledger> {
     Ok(Ledger::new(&site.sdk, site.output("LedgerTable")?.to_owned(), site.output("LedgerBucket")?.to_owned()))
 }
 

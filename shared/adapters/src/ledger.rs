@@ -2,14 +2,10 @@
 //! causes to it; and once more in a bucket, for good.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, BufRead, BufReader, Write};
 
 use aws_sdk_dynamodb::types::Put;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_types::SdkConfig;
-use flate2::Compression;
-use flate2::read::MultiGzDecoder;
-use flate2::write::GzEncoder;
 use flywheel_model::{Event, Id, LedgerEntry, Place};
 use flywheel_ports::{LedgerStore, Unavailable};
 use futures::{StreamExt, TryStreamExt};
@@ -17,6 +13,7 @@ use jiff::{Timestamp, ToSpan};
 use sha2::{Digest, Sha256};
 
 use crate::error::unavailable;
+use crate::lines::{pack, unpack};
 use crate::s3;
 use crate::table::{Item, Table, key, number, number_of, string, text_of};
 
@@ -27,8 +24,8 @@ const AT_ONCE: usize = 8;
 const READ: &str = "read the ledger";
 const WRITE: &str = "write to the ledger";
 
-/// Events are kept this much later than they were made, at most: as long as the queues hold them.
-const LATE_DAYS: i64 = 4;
+/// Events are kept this much later than they were made, at most: as long as the queues hold them, the dead letters too.
+const LATE_DAYS: i64 = 14;
 
 /// The ledger's table and bucket.
 #[derive(Debug, Clone)]
@@ -45,15 +42,6 @@ impl Ledger {
         Self { table: Table::new(config, table), client: s3::client(config), bucket }
     }
 
-    /// An event.
-    ///
-    /// # Errors
-    /// If the table cannot be read.
-    pub async fn event(&self, id: &Id) -> Result<Option<Event>, Unavailable> {
-        let row = self.table.get(key(id.as_str(), "event"), READ).await?;
-        row.map(|row| entry_of(&row).map(|entry| entry.event)).transpose()
-    }
-
     /// The events that follow from one, in no order.
     ///
     /// # Errors
@@ -62,14 +50,6 @@ impl Ledger {
         let rows = self.table.rows_since(id.as_str(), "effect#", READ).await?;
         let names = rows.iter().filter_map(|row| text_of(row, "sk")?.strip_prefix("effect#"));
         names.map(|id| id.parse().map_err(|why| Unavailable { what: READ, why })).collect()
-    }
-
-    /// All events about a subject, in the order of their times. Those of the last moments may be missing.
-    ///
-    /// # Errors
-    /// If the table cannot be read.
-    pub async fn of_subject(&self, subject: &str) -> Result<Vec<Event>, Unavailable> {
-        Ok(self.entries_of(subject).await?.into_iter().map(|entry| entry.event).collect())
     }
 
     /// The entries of a subject, in the order of their times. Those of the last moments may be missing.
@@ -114,7 +94,7 @@ impl Ledger {
         let mut known = BTreeSet::new();
         let mut events: Vec<Event> = entries.into_iter().map(|entry| entry.event).collect();
         events.retain(|event| from <= event.at && event.at < to && known.insert(event.id.clone()));
-        events.sort_by(|one, other| one.at.cmp(&other.at).then_with(|| one.id.cmp(&other.id)));
+        events.sort_by(Event::by_time);
         Ok(events)
     }
 
@@ -229,18 +209,4 @@ fn place_of(row: &Item) -> Result<Place, Unavailable> {
 
 fn written(place: &Place) -> [(String, aws_sdk_dynamodb::types::AttributeValue); 2] {
     [("sequence".to_owned(), number(place.sequence)), ("hash".to_owned(), string(&place.hash))]
-}
-
-/// The same entries give the same bytes: the header names no time.
-fn pack(entries: &[LedgerEntry]) -> io::Result<Vec<u8>> {
-    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
-    for entry in entries {
-        serde_json::to_writer(&mut packed, entry)?;
-        packed.write_all(b"\n")?;
-    }
-    packed.finish()
-}
-
-fn unpack(packed: &[u8]) -> io::Result<Vec<LedgerEntry>> {
-    BufReader::new(MultiGzDecoder::new(packed)).lines().map(|line| Ok(serde_json::from_str(&line?)?)).collect()
 }

@@ -19,6 +19,7 @@ mod guardrail;
 mod jobs;
 mod knowledge_bases;
 mod ledger;
+mod lines;
 mod observations;
 mod packed;
 mod policy;

@@ -1,12 +1,7 @@
 //! Observations in S3: JSON Lines, compressed, one object for the messages that came together.
 
-use std::io::{self, BufRead, BufReader, Write};
-
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
-use flate2::Compression;
-use flate2::read::MultiGzDecoder;
-use flate2::write::GzEncoder;
 use flywheel_engine::erasure::Whose;
 use flywheel_model::{Id, Observation};
 use flywheel_ports::{Observations, Unavailable};
@@ -14,6 +9,7 @@ use futures::StreamExt;
 
 use crate::SignalTable;
 use crate::error::unavailable;
+use crate::lines::{pack, unpack};
 use crate::s3;
 
 /// What is asked for, where an answer fails.
@@ -111,37 +107,6 @@ impl Observations for S3Observations {
     }
 }
 
-/// The same observations give the same bytes: the header names no time.
-fn pack(observations: &[Observation]) -> io::Result<Vec<u8>> {
-    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
-    for observation in observations {
-        serde_json::to_writer(&mut packed, observation)?;
-        packed.write_all(b"\n")?;
-    }
-    packed.finish()
-}
-
-fn unpack(packed: &[u8]) -> io::Result<Vec<Observation>> {
-    BufReader::new(MultiGzDecoder::new(packed)).lines().map(|line| Ok(serde_json::from_str(&line?)?)).collect()
-}
-
 fn broken(what: &'static str, error: &dyn std::error::Error) -> Unavailable {
     Unavailable { what, why: error.to_string() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_packed_is_unpacked() {
-        let observation = |id: &str| -> Observation {
-            let signal = format!(r#"{{"signal":{{"id":"{id}","at":"2026-11-23T10:00:00Z","retrieval":{{"query":"one\ntwo"}}}}}}"#);
-            serde_json::from_str(&signal).expect("an observation")
-        };
-        let observations = ["a", "b", "c"].map(observation);
-        let packed = pack(&observations).expect("packed");
-        assert_eq!(packed, pack(&observations).expect("packed"));
-        assert_eq!(unpack(&packed).expect("readable"), observations);
-    }
 }

@@ -1,5 +1,7 @@
 //! The envelope.
 
+use std::cmp::Ordering;
+
 use jiff::Timestamp;
 use serde::de::value::MapDeserializer;
 use serde::{Deserialize, Serialize};
@@ -36,6 +38,12 @@ impl Event {
 
     /// The most causes that an event names: it must fit into one EventBridge entry together with what it says.
     pub const CAUSES: usize = 200;
+
+    /// The order in which events are told: by their times, those of one time by their ids.
+    #[must_use]
+    pub fn by_time(&self, other: &Self) -> Ordering {
+        self.at.cmp(&other.at).then_with(|| self.id.cmp(&other.id))
+    }
 
     /// Reads an event as a queue of the bus delivers it: the detail of EventBridge's envelope.
     ///
