@@ -2,7 +2,7 @@
 
 use adjust_timeouts::{Asked, Report, World, read};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
-use flywheel_adapters::{AwsSettings, EventBridgeBus, PolicySource, S3Observations, SignalTable, Switch, TimeoutTable, load_config};
+use flywheel_adapters::{ActionPolicy, AwsSettings, EventBridgeBus, S3Observations, SignalTable, TimeoutTable, load_config};
 use flywheel_kit::{Metrics, Redeliver, Unit, each_message, start_logging, variable};
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
@@ -19,15 +19,14 @@ async fn main() -> Result<(), Error> {
         settings: AwsSettings::new(&config),
         bus: EventBridgeBus::new(&config, variable("FLYWHEEL_BUS")?),
     };
-    let policies = PolicySource::from_variables(&config, variable)?;
-    let switch = Switch::new(&config, variable("FLYWHEEL_SWITCH_TABLE")?);
-    let (world, policies, switch) = (&world, &policies, &switch);
+    let policies = ActionPolicy::from_variables(&config, variable)?;
+    let (world, policies) = (&world, &policies);
     run(service_fn(async |event: LambdaEvent<SqsEvent>| {
         let (added, reviewed) = (&Cell::new(0), &Cell::new(Report::default()));
         let response = each_message(event.payload, 1, |message| async move {
             // Only our own rules feed the queue; what cannot be read goes to the dead letters, where a person sees it.
             let asked = read(&message.body.unwrap_or_default()).map_err(Redeliver)?;
-            let policy = switch.over(policies.current().await?).await?;
+            let policy = policies.current().await?;
             match asked {
                 Asked::TakeIn(evidence) => added.set(added.get() + world.take_in(&evidence, &policy).await?),
                 Asked::Review => reviewed.set(world.review(&policy, Timestamp::now()).await?),

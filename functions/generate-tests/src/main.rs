@@ -2,7 +2,7 @@
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use flywheel_adapters::{
-    BedrockProposer, ConversationTable, EventBridgeBus, PolicySource, S3Observations, S3Suites, SignalTable, Switch, load_config,
+    ActionPolicy, BedrockProposer, ConversationTable, EventBridgeBus, S3Observations, S3Suites, SignalTable, load_config,
 };
 use flywheel_kit::{Metrics, Redeliver, Unit, each_message, start_logging, trigger, variable};
 use flywheel_model::{Body, Event};
@@ -22,12 +22,11 @@ async fn main() -> Result<(), Error> {
         bus: EventBridgeBus::new(&config, variable("FLYWHEEL_BUS")?),
         proposer: BedrockProposer::new(&config),
     };
-    let policies = PolicySource::from_variables(&config, variable)?;
-    let switch = Switch::new(&config, variable("FLYWHEEL_SWITCH_TABLE")?);
-    let (world, policies, switch) = (&world, &policies, &switch);
+    let policies = ActionPolicy::from_variables(&config, variable)?;
+    let (world, policies) = (&world, &policies);
     run(service_fn(async |event: LambdaEvent<SqsEvent>| {
         let response = each_message(event.payload, 1, |message| async move {
-            let (policy, now) = (switch.over(policies.current().await?).await?, Timestamp::now());
+            let (policy, now) = (policies.current().await?, Timestamp::now());
             let body = message.body.unwrap_or_default();
             let mut metrics = Metrics::new("generate-tests");
             let report = if trigger(&body).as_deref() == Some("tend") {

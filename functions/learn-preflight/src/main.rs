@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
-use flywheel_adapters::{ChecksObject, EventBridgeBus, PolicySource, ReleaseTable, SignalTable, StsDenials, Switch, load_config};
+use flywheel_adapters::{ActionPolicy, ChecksObject, EventBridgeBus, ReleaseTable, SignalTable, StsDenials, load_config};
 use flywheel_kit::{Metrics, Unit, redeliver, start_logging, variable};
 use flywheel_model::Refusal;
 use flywheel_ports::Salt;
@@ -22,11 +22,10 @@ async fn main() -> Result<(), Error> {
         denials: StsDenials::new(&config),
         bus: EventBridgeBus::new(&config, variable("FLYWHEEL_BUS")?),
     };
-    let policies = PolicySource::from_variables(&config, variable)?;
-    let switch = Switch::new(&config, variable("FLYWHEEL_SWITCH_TABLE")?);
+    let policies = ActionPolicy::from_variables(&config, variable)?;
     let redactor = Redactor::new(&SignalTable::new(&config, variable("FLYWHEEL_SIGNALS_TABLE")?).salt().await?);
     run(service_fn(async |event: LambdaEvent<SqsEvent>| {
-        let policy = switch.over(policies.current().await?).await?;
+        let policy = policies.current().await?;
         let now = Timestamp::now();
         let mut metrics = Metrics::new("learn-preflight");
         let (mut failed, mut ended) = (Vec::new(), BTreeSet::new());

@@ -2,8 +2,8 @@
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use flywheel_adapters::{
-    AppConfigFlags, BedrockProposer, ConversationTable, EventBridgeBus, ExperimentTable, PolicySource, S3Observations, S3Prompts,
-    SignalTable, Switch, load_config,
+    ActionPolicy, AppConfigFlags, BedrockProposer, ConversationTable, EventBridgeBus, ExperimentTable, S3Observations, S3Prompts,
+    SignalTable, load_config,
 };
 use flywheel_kit::{Metrics, Redeliver, Unit, each_message, start_logging, variable};
 use flywheel_model::Event;
@@ -25,15 +25,13 @@ async fn main() -> Result<(), Error> {
         proposer: BedrockProposer::new(&config),
         bus: EventBridgeBus::new(&config, variable("FLYWHEEL_BUS")?),
     };
-    let policies = PolicySource::from_variables(&config, variable)?;
-    let switch = Switch::new(&config, variable("FLYWHEEL_SWITCH_TABLE")?);
-    let (world, policies, switch) = (&world, &policies, &switch);
+    let policies = ActionPolicy::from_variables(&config, variable)?;
+    let (world, policies) = (&world, &policies);
     run(service_fn(async |event: LambdaEvent<SqsEvent>| {
         let response = each_message(event.payload, 1, |message| async move {
             // Only events of our own bus come here; what cannot be read goes to the dead letters, where a person sees it.
             let event = Event::from_envelope(&message.body.unwrap_or_default()).map_err(Redeliver)?;
-            let policy = switch.over(policies.current().await?).await?;
-            let queued = world.hear(&event, &policy, Timestamp::now()).await?;
+            let queued = world.hear(&event, &*policies.current().await?, Timestamp::now()).await?;
             let mut metrics = Metrics::new("queue-experiments");
             metrics.add("ExperimentsQueued", Unit::Count, u64::from(queued));
             metrics.print();

@@ -2,7 +2,7 @@
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use flywheel_adapters::{
-    BedrockQuestions, EventBridgeBus, FindingTable, PolicySource, S3Observations, SignalTable, StateTable, Switch, WakeQueue, load_config,
+    ActionPolicy, BedrockQuestions, EventBridgeBus, FindingTable, S3Observations, SignalTable, StateTable, WakeQueue, load_config,
 };
 use flywheel_kit::{Redeliver, each_message, start_logging, variable};
 use flywheel_model::Event;
@@ -23,14 +23,13 @@ async fn main() -> Result<(), Error> {
         bus: EventBridgeBus::new(&config, variable("FLYWHEEL_BUS")?),
         wakes: WakeQueue::new(&config, variable("FLYWHEEL_WAKES_QUEUE_URL")?),
     };
-    let policies = PolicySource::from_variables(&config, variable)?;
-    let switch = Switch::new(&config, variable("FLYWHEEL_SWITCH_TABLE")?);
-    let (world, policies, switch) = (&world, &policies, &switch);
+    let policies = ActionPolicy::from_variables(&config, variable)?;
+    let (world, policies) = (&world, &policies);
     run(service_fn(async |event: LambdaEvent<SqsEvent>| {
         let response = each_message(event.payload, 1, |message| async move {
             // Only events of our own bus come here; what cannot be read goes to the dead letters, where a person sees it.
             let event = Event::from_envelope(&message.body.unwrap_or_default()).map_err(Redeliver)?;
-            let policy = switch.over(policies.current().await?).await?;
+            let policy = policies.current().await?;
             world.answer(&event, &policy, Timestamp::now()).await.map_err(Redeliver::from)
         });
         Ok::<SqsBatchResponse, Error>(response.await)

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use flywheel_adapters::{
-    AppConfigFlags, EventBridgeBus, ExperimentTable, PolicySource, S3Observations, S3Prompts, SignalTable, Switch, load_config,
+    ActionPolicy, AppConfigFlags, EventBridgeBus, ExperimentTable, S3Observations, S3Prompts, SignalTable, load_config,
 };
 use flywheel_kit::{Metrics, Redeliver, Unit, each_message, start_logging, variable};
 use jiff::Timestamp;
@@ -23,15 +23,14 @@ async fn main() -> Result<(), Error> {
         flags: AppConfigFlags::new(&config),
         bus: EventBridgeBus::new(&config, variable("FLYWHEEL_BUS")?),
     };
-    let policies = PolicySource::from_variables(&config, variable)?;
-    let switch = Switch::new(&config, variable("FLYWHEEL_SWITCH_TABLE")?);
-    let (world, policies, switch) = (&world, &policies, &switch);
+    let policies = ActionPolicy::from_variables(&config, variable)?;
+    let (world, policies) = (&world, &policies);
     run(service_fn(async |event: LambdaEvent<SqsEvent>| {
         let (counted, reviewed) = (&Cell::new(0), &Cell::new(Report::default()));
         let response = each_message(event.payload, 1, |message| async move {
             // Only our own rules feed the queue; what cannot be read goes to the dead letters, where a person sees it.
             let asked = read(&message.body.unwrap_or_default()).map_err(Redeliver)?;
-            let policy = switch.over(policies.current().await?).await?;
+            let policy = policies.current().await?;
             match asked {
                 Asked::Count(evidence) => counted.set(counted.get() + world.count(&evidence, &policy).await?),
                 Asked::Review => reviewed.set(world.review(&policy, Timestamp::now()).await?),

@@ -1,7 +1,7 @@
 //! The function on the queue that wakes the document loop.
 
 use aws_lambda_events::event::sqs::SqsEvent;
-use flywheel_adapters::{BedrockKnowledgeBases, EventBridgeBus, PolicySource, S3Buckets, StateTable, Switch, WakeQueue, load_config};
+use flywheel_adapters::{ActionPolicy, BedrockKnowledgeBases, EventBridgeBus, S3Buckets, StateTable, WakeQueue, load_config};
 use flywheel_kit::{Metrics, Unit, start_logging, variable};
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
@@ -18,10 +18,9 @@ async fn main() -> Result<(), Error> {
         buckets: S3Buckets::new(&config),
         wakes: WakeQueue::new(&config, variable("FLYWHEEL_WAKES_QUEUE_URL")?),
     };
-    let policies = PolicySource::from_variables(&config, variable)?;
-    let switch = Switch::new(&config, variable("FLYWHEEL_SWITCH_TABLE")?);
+    let policies = ActionPolicy::from_variables(&config, variable)?;
     run(service_fn(async |event: LambdaEvent<SqsEvent>| {
-        let policy = switch.over(policies.current().await?).await?;
+        let policy = policies.current().await?;
         // Several messages ask for the same: a look at everything.
         let sweep = event.payload.records.iter().filter_map(|message| message.body.as_deref()).any(asks_for_sweep);
         let report = world.synchronise(&policy, sweep, &Timestamp::now).await?;

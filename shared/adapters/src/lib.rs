@@ -72,6 +72,6 @@ pub use signals::SignalTable;
 pub use spans::SpanTable;
 pub use state::StateTable;
 pub use suites::S3Suites;
-pub use switch::Switch;
+pub use switch::{ActionPolicy, Switch};
 pub use timeouts::TimeoutTable;
 pub use wakes::WakeQueue;

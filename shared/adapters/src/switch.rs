@@ -7,6 +7,7 @@ use flywheel_model::Control;
 use flywheel_policy::{Mode, Policy};
 use flywheel_ports::Unavailable;
 
+use crate::policy::{PolicySource, PolicyUnavailable};
 use crate::table::{Table, VALUE, as_text, key, string, value_of};
 
 const READ: &str = "read whether actions are stopped";
@@ -51,13 +52,32 @@ impl Switch {
     pub async fn resume(&self) -> Result<(), Unavailable> {
         self.table.delete(&[key("actions", "stopped")], WRITE).await
     }
+}
 
-    /// The policy as it holds for whoever acts: a dry run while all actions are stopped.
+/// The policy for whoever acts: a dry run while all actions are stopped.
+#[derive(Debug)]
+pub struct ActionPolicy {
+    source: PolicySource,
+    switch: Switch,
+}
+
+impl ActionPolicy {
+    /// The policy and the switch that the stack's variables name.
     ///
     /// # Errors
-    /// If it cannot be told whether they are. Nobody acts then.
-    pub async fn over(&self, policy: Rc<Policy>) -> Result<Rc<Policy>, Unavailable> {
-        Ok(match self.stopped().await? {
+    /// That of `variable`, if one is missing.
+    pub fn from_variables<E>(config: &SdkConfig, variable: impl Fn(&'static str) -> Result<String, E>) -> Result<Self, E> {
+        let switch = Switch::new(config, variable("FLYWHEEL_SWITCH_TABLE")?);
+        Ok(Self { source: PolicySource::from_variables(config, variable)?, switch })
+    }
+
+    /// The policy in force, as [`PolicySource::current`] gives it, and as the switch has it at this moment.
+    ///
+    /// # Errors
+    /// If there is no policy, or it cannot be told whether actions are stopped. Nobody acts then.
+    pub async fn current(&self) -> Result<Rc<Policy>, PolicyUnavailable> {
+        let policy = self.source.current().await?;
+        Ok(match self.switch.stopped().await.map_err(PolicyUnavailable::Unanswered)? {
             Some(_) => Rc::new(Policy { mode: Mode::DryRun, ..(*policy).clone() }),
             None => policy,
         })
