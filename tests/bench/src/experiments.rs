@@ -17,7 +17,7 @@
 //!   1981), which takes all of its units whatever the true effect is.
 //! - `harm`: the engine's own `conclude`, looking each time that 50 more units of each arm are in (each hundredth part would
 //!   be sooner). The treatment resolves as many, and so many more of its conversations are handed over to a person than the
-//!   10% of the control. `units` are those of the treatment until it is stopped. `z_test_daily` looks as often with an error
+//!   10% of the control. `units` are those of the treatment until it is stopped. `z_test_each_look` looks as often with an error
 //!   of 5%, `at_the_end` once, after the planned units.
 //! - `order`: queues of 12 intents that share their users, one experiment at a time, for 90 days. Traffic, rate and the true
 //!   effect differ (for 7 of 10 it is none or less); the engine plans each, and it ends when its e-value says so or when the
@@ -259,33 +259,45 @@ struct Power {
     fixed_found_better: f64,
 }
 
+/// What an experiment tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Better,
+    Worse,
+    Open,
+}
+
+/// Looks at an experiment until it tells something or the last look is over, and says after how many units of an arm that was.
+fn watch(random: &mut fastrand::Rng, expected: &Expected, rate: f64, error: f64, looks: impl Iterator<Item = u64>) -> (End, u64) {
+    let enough = (1.0 / error).ln();
+    let mut pair = Pair::default();
+    for look in looks {
+        let more = look - pair.control.units;
+        grow(&mut pair.control, random, more, expected.baseline);
+        grow(&mut pair.treatment, random, more, rate);
+        if evidence_of_rise(pair.control, pair.treatment, 0.0, expected) >= enough {
+            return (End::Better, look);
+        }
+        if evidence_of_fall(pair.control, pair.treatment, 0.0, expected) >= enough {
+            return (End::Worse, look);
+        }
+    }
+    (End::Open, pair.control.units)
+}
+
 fn power(settings: &Settings, rate: f64, error: f64, effect: f64) -> Power {
     let expected = expected(rate, 0.1);
     let plan = planned(&expected, error);
     let looks = looks(plan.fixed, plan.at_power);
-    let (enough, bound) = ((1.0 / error).ln(), quantile(error));
+    let bound = quantile(error);
     let better = rate + effect * expected.effect;
     let name = format!("power {rate} {error} {effect}");
     let all = repeat(settings.seed, settings.repetitions, &name, |random| {
-        let mut pair = Pair::default();
-        let mut end = (0.0, plan.at_power);
-        for look in &looks {
-            let more = look - pair.control.units;
-            grow(&mut pair.control, random, more, rate);
-            grow(&mut pair.treatment, random, more, better);
-            if evidence_of_rise(pair.control, pair.treatment, 0.0, &expected) >= enough {
-                end = (1.0, *look);
-                break;
-            }
-            if evidence_of_fall(pair.control, pair.treatment, 0.0, &expected) >= enough {
-                end = (-1.0, *look);
-                break;
-            }
-        }
+        let (end, units) = watch(random, &expected, better, error, looks.iter().copied());
         let mut fixed = Pair::default();
         grow(&mut fixed.control, random, plan.fixed, rate);
         grow(&mut fixed.treatment, random, plan.fixed, better);
-        (end.0, end.1 as f64 / plan.fixed as f64, z(fixed.control, fixed.treatment) >= bound)
+        (end, units as f64 / plan.fixed as f64, z(fixed.control, fixed.treatment) >= bound)
     });
     Power {
         rate,
@@ -294,8 +306,8 @@ fn power(settings: &Settings, rate: f64, error: f64, effect: f64) -> Power {
         fixed_sample: plan.fixed,
         planned_median: plan.median,
         planned_at_power: plan.at_power,
-        found_better: share_of(&all, |(found, ..)| *found > 0.0),
-        found_worse: share_of(&all, |(found, ..)| *found < 0.0),
+        found_better: share_of(&all, |(end, ..)| *end == End::Better),
+        found_worse: share_of(&all, |(end, ..)| *end == End::Worse),
         median_ratio: median(all.iter().map(|(_, ratio, _)| *ratio).collect()),
         mean_ratio: all.iter().map(|(_, ratio, _)| ratio).sum::<f64>() / all.len() as f64,
         fixed_found_better: share_of(&all, |(.., fixed)| *fixed),
@@ -396,7 +408,7 @@ fn harm(settings: &Settings, more: f64) -> Vec<Harm> {
         let once = z(last.control, last.treatment) >= bound;
         [ours.unwrap_or((end, false)), (often.unwrap_or(end), often.is_some()), (end, once)]
     });
-    ["flywheel", "z_test_daily", "at_the_end"]
+    ["flywheel", "z_test_each_look", "at_the_end"]
         .into_iter()
         .enumerate()
         .map(|(place, method)| {
@@ -492,21 +504,10 @@ fn play(waiting: &Waiting, random: &mut fastrand::Rng) -> (f64, f64) {
     let Waiting { plan, truth, error } = waiting;
     let expected = Expected { baseline: plan.baseline, effect: plan.effect };
     let rate = (plan.baseline + truth * plan.effect).clamp(0.0, 1.0);
-    let enough = (1.0 / error).ln();
-    let mut pair = Pair::default();
-    let days = |units: u64| plan.days * units as f64 / plan.units_an_arm as f64;
-    for look in 1..=40 {
-        let more = plan.units_an_arm_at_most * look / 40 - pair.control.units;
-        grow(&mut pair.control, random, more, plan.baseline);
-        grow(&mut pair.treatment, random, more, rate);
-        if evidence_of_rise(pair.control, pair.treatment, 0.0, &expected) >= enough {
-            return (days(pair.control.units), plan.units_a_day * (rate - plan.baseline));
-        }
-        if evidence_of_fall(pair.control, pair.treatment, 0.0, &expected) >= enough {
-            return (days(pair.control.units), 0.0);
-        }
-    }
-    (days(plan.units_an_arm_at_most), 0.0)
+    let looks = (1..=40).map(|look| plan.units_an_arm_at_most * look / 40);
+    let (end, units) = watch(random, &expected, rate, *error, looks);
+    let gain = if end == End::Better { plan.units_a_day * (rate - plan.baseline) } else { 0.0 };
+    (plan.days * units as f64 / plan.units_an_arm as f64, gain)
 }
 
 #[derive(Debug, Serialize)]
