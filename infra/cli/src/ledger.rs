@@ -10,6 +10,7 @@ use flywheel_adapters::Ledger;
 use flywheel_engine::chains::check;
 use flywheel_model::{Event, Id, LedgerEntry, Place};
 use flywheel_ports::LedgerStore;
+use flywheel_report::describe;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -27,10 +28,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
 const SHOWN: usize = 20;
 
 /// Events on the way from causes or to effects that are followed.
-const FOLLOWED: usize = 500;
-
-/// Characters of what an event says that stand in a line.
-const SAID: usize = 160;
+pub(crate) const FOLLOWED: usize = 500;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -84,7 +82,7 @@ async fn list(ledger: &Ledger, hours: u32, kind: &str, output: &Output) -> Resul
     events.retain(|event| event.kind().starts_with(kind));
     output.list(&COLUMNS, &events, events.iter().map(row))?;
     if !events.is_empty() {
-        output.hint("next: `flywheel ledger trace ID` shows what one came of, and what it led to");
+        output.hint("next: `flywheel explain ID` tells the whole story of one");
     }
     Ok(())
 }
@@ -93,15 +91,7 @@ const COLUMNS: [&str; 5] = ["TIME", "KIND", "SUBJECT", "ID", "WHAT"];
 
 fn row(event: &Event) -> Vec<String> {
     let time = event.at.strftime("%Y-%m-%d %H:%M:%S").to_string();
-    vec![time, event.kind().to_owned(), event.subject.clone(), event.id.to_string(), said(event)]
-}
-
-/// What an event says of itself, where it does.
-fn said(event: &Event) -> String {
-    let detail = serde_json::to_value(&event.body).unwrap_or_default();
-    let words = ["explanation", "why", "reason"].into_iter().find_map(|name| detail["detail"][name].as_str().map(str::to_owned));
-    let words = words.unwrap_or_default();
-    if words.chars().count() > SAID { words.chars().take(SAID - 1).chain(['…']).collect() } else { words }
+    vec![time, event.kind().to_owned(), event.subject.clone(), event.id.to_string(), describe(event)]
 }
 
 /// An event with all that it came of and led to.
@@ -127,15 +117,14 @@ async fn trace(ledger: &Ledger, what: &str, output: &Output) -> Result<()> {
     let Some(LedgerEntry { event, .. }) = ledger.recorded(std::slice::from_ref(&id)).await?.pop() else {
         bail!("the ledger has no event {id}\nnext: `flywheel ledger list` shows those of the last day");
     };
-    let (came_of, cut) = follow(ledger, &event, async |event| Ok(event.causes.clone())).await?;
-    let (led_to, more) = follow(ledger, &event, async |event| Ok(ledger.effects(&event.id).await?)).await?;
+    let (came_of, cut) = causes_of(ledger, std::slice::from_ref(&event)).await?;
+    let (led_to, more) = effects_of(ledger, std::slice::from_ref(&event)).await?;
     let trace = Trace { came_of, event, led_to, cut: cut || more };
-    let mut words = format!("{}  {}  {}\n  {}\n", trace.event.at, trace.event.kind(), trace.event.subject, said(&trace.event));
+    let mut words = format!("{}  {}  {}\n  {}\n", trace.event.at, trace.event.kind(), trace.event.subject, describe(&trace.event));
     for (heading, events) in [("It came of", &trace.came_of), ("It led to", &trace.led_to)] {
         let _ = write!(words, "\n{heading}{}", if events.is_empty() { " nothing that is recorded" } else { "" });
         for event in events {
-            let _ =
-                write!(words, "\n  {}  {:<24} {}  {}", event.at.strftime("%Y-%m-%d %H:%M:%S"), event.kind(), event.subject, said(event));
+            let _ = write!(words, "\n  {}  {:<24} {}", event.at.strftime("%Y-%m-%d %H:%M:%S"), event.kind(), describe(event));
         }
         words.push('\n');
     }
@@ -145,11 +134,21 @@ async fn trace(ledger: &Ledger, what: &str, output: &Output) -> Result<()> {
     output.show(&trace, words.trim_end())
 }
 
-/// The events that a way leads to from one, nearest first until there are too many, in the order of their times. Causes that
+/// All that these events came of, in the order of time; and whether there is more of it.
+pub(crate) async fn causes_of(ledger: &Ledger, events: &[Event]) -> Result<(Vec<Event>, bool)> {
+    follow(ledger, events, async |event| Ok(event.causes.clone())).await
+}
+
+/// All that these events led to, in the order of time; and whether there is more of it.
+pub(crate) async fn effects_of(ledger: &Ledger, events: &[Event]) -> Result<(Vec<Event>, bool)> {
+    follow(ledger, events, async |event| Ok(ledger.effects(&event.id).await?)).await
+}
+
+/// The events that a way leads to from some, nearest first until there are too many, in the order of their times. Causes that
 /// are not recorded yet are left out.
-async fn follow(ledger: &Ledger, from: &Event, next: impl AsyncFn(&Event) -> Result<Vec<Id>>) -> Result<(Vec<Event>, bool)> {
-    let mut known = BTreeSet::from([from.id.clone()]);
-    let (mut found, mut nearest, mut cut) = (Vec::new(), vec![from.clone()], false);
+async fn follow(ledger: &Ledger, from: &[Event], next: impl AsyncFn(&Event) -> Result<Vec<Id>>) -> Result<(Vec<Event>, bool)> {
+    let mut known: BTreeSet<Id> = from.iter().map(|event| event.id.clone()).collect();
+    let (mut found, mut nearest, mut cut) = (Vec::new(), from.to_vec(), false);
     while !nearest.is_empty() && !cut {
         let mut ids = Vec::new();
         for event in &nearest {
@@ -241,7 +240,7 @@ fn told_of(entry: &LedgerEntry, what: &str) -> String {
 }
 
 /// The ledger of a deployed Flywheel.
-fn ledger(site: &Site) -> Result<Ledger> {
+pub(crate) fn ledger(site: &Site) -> Result<Ledger> {
     Ok(Ledger::new(&site.sdk, site.output("LedgerTable")?.to_owned(), site.output("LedgerBucket")?.to_owned()))
 }
 

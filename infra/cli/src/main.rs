@@ -1,14 +1,17 @@
 //! `flywheel`: looks into a deployed Flywheel, and decides what people decide. Against an AWS account or the local AWS alike:
 //! the usual AWS environment says which.
 
+mod audit;
 mod cases;
 mod control;
 mod experiments;
+mod explain;
 mod junit;
 mod ledger;
 mod output;
 mod preflight;
 mod releases;
+mod report;
 mod site;
 mod template;
 mod tests;
@@ -64,6 +67,12 @@ enum Command {
     Stop(control::Said),
     /// Lets actions go on
     Resume(control::Said),
+    /// What happened, on one page
+    Report(report::Report),
+    /// The whole story of an event or a subject: what it came of, what it led to
+    Explain(explain::Explain),
+    /// Documents for governance: what was changed, who decided it, what was taken back
+    Audit(audit::Audit),
     /// The record of all that happened
     #[command(subcommand)]
     Ledger(ledger::Command),
@@ -110,6 +119,18 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode> {
         }
         Command::Resume(said) => {
             control::resume(said, &Site::connect(arguments.stack).await?, output).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Report(report) => {
+            report.run(&Site::connect(arguments.stack).await?, output).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Explain(explain) => {
+            explain.run(&Site::connect(arguments.stack).await?, output).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Audit(audit) => {
+            audit.run(&Site::connect(arguments.stack).await?, output).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Ledger(command) => {

@@ -1,6 +1,10 @@
-//! Whether the day's ledger is whole, by the operator's tool.
+//! The day's ledger by the operator's tool: whether it is whole, and what it tells.
 
-use anyhow::Result;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use flywheel_report::{Loop, Numbers, Summary};
 use serde::{Deserialize, Serialize};
 
 use super::cases::Tool;
@@ -32,4 +36,19 @@ pub(crate) async fn verify(tool: &Tool, terminal: &mut Terminal) -> Result<Verif
         terminal.fail(problem);
     }
     Ok(verified)
+}
+
+/// Hours that are told of: findings are about some before the demo began.
+const HOURS: &str = "48";
+
+/// Has the page of the day written, and beside it the events that it is made of. What the loops did, in numbers.
+pub(crate) async fn report(tool: &Tool, page: &Path, terminal: &mut Terminal) -> Result<BTreeMap<Loop, Numbers>> {
+    terminal.now("writing the report");
+    let events: serde_json::Value = tool.run(&["ledger", "list", "--hours", HOURS]).await?;
+    let file = page.with_file_name("ledger.json");
+    std::fs::write(&file, serde_json::to_string(&events)?).with_context(|| format!("cannot write {}", file.display()))?;
+    let page = page.to_string_lossy().into_owned();
+    let summary: Summary = tool.run(&["report", "--hours", HOURS, "--output", &page]).await?;
+    terminal.done("Report", &format!("{} entries on one page → {page}", summary.entries));
+    Ok(summary.loops)
 }

@@ -37,6 +37,9 @@ const BUCKET: &str = "flywheel-demo-documents";
 /// The picture of the slow workflow's runs.
 const CURVE: &str = "timeouts.svg";
 
+/// The page of the day.
+const REPORT: &str = "report.html";
+
 /// Uploads under way at once.
 const BURST: usize = 16;
 
@@ -185,7 +188,9 @@ impl Demo {
         self.summary.tests = tests::Day::new(&self.aws, &self.deployed).play(&self.production, &self.output, terminal).await?;
         let day = experiments::Day::new(&self.aws, &self.deployed, &self.flags);
         self.summary.experiments = day.play(&self.output, terminal).await?;
-        self.summary.ledger = ledger::verify(&cases::Tool::new(&self.aws)?, terminal).await?;
+        let tool = cases::Tool::new(&self.aws)?;
+        self.summary.ledger = ledger::verify(&tool, terminal).await?;
+        self.summary.loops = ledger::report(&tool, &self.output.join(REPORT), terminal).await?;
         Ok(())
     }
 
@@ -370,6 +375,7 @@ async fn put(s3: aws_sdk_s3::Client, key: String, file: PathBuf, addition: Optio
 
 fn report(summary: &Summary, options: &Options, terminal: &mut Terminal) {
     terminal.title("Summary");
+    terminal.line(&format!("  {}  the day on one page: open it in a browser", shown(&options.output.join(REPORT))));
     let holds: Vec<String> = summary.holds.iter().map(|(word, count)| format!("{word} {count}")).collect();
     terminal.table(&[
         ("documents changed", summary.documents_changed.to_string()),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use flywheel_report::{Loop, Numbers};
 use serde::Serialize;
 
 use super::experiments::Experiments;
@@ -54,6 +55,8 @@ pub(crate) struct Summary {
     pub(crate) tests: Tests,
     /// The prompts that are compared.
     pub(crate) experiments: Experiments,
+    /// Each loop in numbers: findings, actions, holds by reason, outcomes, what was undone.
+    pub(crate) loops: BTreeMap<Loop, Numbers>,
     /// What a check of the ledger came to.
     pub(crate) ledger: Verified,
     /// From the first line to the first upload.
