@@ -6,6 +6,7 @@ mod describe;
 mod lineage;
 mod loops;
 mod page;
+mod pictures;
 mod report;
 mod words;
 

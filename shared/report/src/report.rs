@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::describe::{describe, rate_of};
 use crate::lineage::Lineage;
 use crate::loops::{Loop, Stage, hold_reason, is_dry_run, is_undone, loop_of, stage_of};
-use crate::words::{count, quoted};
+use crate::words::{count, shell};
 
 /// What is told of a period.
 #[derive(Debug, Clone)]
@@ -193,9 +193,11 @@ fn decisions(events: &[&Event], needs: &mut Vec<Need>) {
             && let Some(experiment) = &hold.experiment
         {
             match hold.reason {
-                ExperimentHoldReason::Approval => tell(needs, event, describe(event), format!("flywheel experiments start {experiment}")),
+                ExperimentHoldReason::Approval => {
+                    tell(needs, event, describe(event), format!("flywheel experiments start {}", shell(experiment.as_str())))
+                }
                 ExperimentHoldReason::Promotion => {
-                    tell(needs, event, describe(event), format!("flywheel experiments promote {experiment}"));
+                    tell(needs, event, describe(event), format!("flywheel experiments promote {}", shell(experiment.as_str())));
                 }
                 _ => {}
             }
@@ -205,14 +207,14 @@ fn decisions(events: &[&Event], needs: &mut Vec<Need>) {
         if let Body::TimeoutDecided(change) = &event.body
             && change.purpose == TimeoutPurpose::Lower
         {
-            tell(needs, event, describe(event), format!("flywheel timeouts explain {}", change.timeout));
+            tell(needs, event, describe(event), format!("flywheel timeouts explain {}", shell(change.timeout.as_str())));
         }
     }
     for event in last_of(events, |event| matches!(event.body, Body::PreflightMade(_)).then_some(&event.subject)) {
         if let Body::PreflightMade(run) = &event.body
             && !run.may_start
         {
-            tell(needs, event, describe(event), format!("flywheel preflight --service {}", quoted(&run.service)));
+            tell(needs, event, describe(event), format!("flywheel preflight --service {}", shell(&run.service)));
         }
     }
 }
@@ -277,14 +279,14 @@ fn upkeep(events: &[&Event], needs: &mut Vec<Need>) {
             && let Some(proposed) = receipt.tests.get("proposed").filter(|many| **many > 0)
         {
             let what = format!("{} of {} proposed, and counts once activated.", count(*proposed, "test"), receipt.intent);
-            tell(needs, event, what, format!("flywheel tests list --intent {} --state proposed", receipt.intent));
+            tell(needs, event, what, format!("flywheel tests list --intent {} --state proposed", shell(receipt.intent.as_str())));
         }
     }
     for event in last_of(events, |event| matches!(event.body, Body::TestsDecided(_)).then_some(&event.subject)) {
         if let Body::TestsDecided(decision) = &event.body
             && decision.changes.iter().any(|change| change.what == SuiteChangeKind::RetirementProposed)
         {
-            tell(needs, event, describe(event), format!("flywheel tests list --intent {}", decision.intent));
+            tell(needs, event, describe(event), format!("flywheel tests list --intent {}", shell(decision.intent.as_str())));
         }
     }
     let captured: Vec<(&Event, &Id)> = events

@@ -76,6 +76,16 @@ pub(crate) fn shortened(text: &str, characters: usize) -> String {
     text.chars().take(characters.saturating_sub(1)).chain(['…']).collect()
 }
 
+/// A name as an argument of a command that somebody may copy into a shell.
+pub(crate) fn shell(name: &str) -> String {
+    let plain = |char: char| char.is_alphanumeric() || "-_./:@".contains(char);
+    if !name.is_empty() && !name.starts_with('-') && name.chars().all(plain) {
+        return name.to_owned();
+    }
+    let printed: String = name.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
+    format!("'{}'", printed.replace('\'', "'\\''"))
+}
+
 /// Names as they are written in JSON, as words.
 pub(crate) fn words(name: &str) -> String {
     name.replace('_', " ")
@@ -97,6 +107,13 @@ mod tests {
         assert_eq!([percent(0.0), percent(0.0004), percent(0.3667), percent(1.0)], ["0%", "0.0%", "36.7%", "100%"]);
         assert_eq!([seconds(30.0), seconds(0.62)], ["30 s", "0.6 s"]);
         assert_eq!(listed(["a", "b", "c"]), "a, b and c");
+    }
+
+    #[test]
+    fn a_name_in_a_command_stays_one_argument() {
+        assert_eq!(shell("trip-planner"), "trip-planner");
+        assert_eq!(shell("a; rm -rf ~"), "'a; rm -rf ~'");
+        assert_eq!(shell("it's $(x)\n"), r"'it'\''s $(x) '");
     }
 
     #[test]
