@@ -194,7 +194,7 @@ fn decisions(events: &[&Event], needs: &mut Vec<Need>) {
         {
             match hold.reason {
                 ExperimentHoldReason::Approval => {
-                    tell(needs, event, describe(event), format!("flywheel experiments start {}", shell(experiment.as_str())))
+                    tell(needs, event, describe(event), format!("flywheel experiments start {}", shell(experiment.as_str())));
                 }
                 ExperimentHoldReason::Promotion => {
                     tell(needs, event, describe(event), format!("flywheel experiments promote {}", shell(experiment.as_str())));
