@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use flywheel_engine::regression::{Generated, INSTRUCTIONS, conversation_of, generate, propose_retirements, take_proposal};
-use flywheel_model::{Id, Key, Suite, SuiteChangeKind, SuiteDecision, SuiteReceipt};
+use flywheel_model::{Finding, Id, Key, Suite, SuiteChangeKind, SuiteDecision, SuiteReceipt};
 use flywheel_policy::{Mode, Policy};
 use flywheel_ports::{Bus, ConversationIndex, Observations, Proposer, Suites, Unavailable, read_noted};
 use futures::StreamExt;
@@ -67,7 +67,7 @@ impl<O: Observations, I: ConversationIndex, S: Suites, B: Bus, P: Proposer> Worl
                 Generated::Nothing => return Ok(report),
                 Generated::Held(hold) => {
                     report.held = 1;
-                    let cause = finding.cloned().unwrap_or_else(|| Id::of("tests.asked", &[intent.as_str(), &now.to_string()]));
+                    let cause = finding.map_or_else(|| Id::of("tests.asked", &[intent.as_str(), &now.to_string()]), Finding::opening);
                     self.bus.publish(&[hold.event(&cause, now)]).await?;
                     return Ok(report);
                 }
@@ -101,7 +101,7 @@ impl<O: Observations, I: ConversationIndex, S: Suites, B: Bus, P: Proposer> Worl
         finding: Option<&Id>,
         now: Timestamp,
     ) -> Result<bool, Unavailable> {
-        let decision = decision.event(finding.cloned().into_iter().collect(), now);
+        let decision = decision.event(finding.map(Finding::opening).into_iter().collect(), now);
         self.bus.publish(std::slice::from_ref(&decision)).await?;
         let Some(written) = self.suites.put_suite(suite, tag, now).await? else { return Ok(false) };
         let receipt = SuiteReceipt::of(suite, written.object, written.sha256);

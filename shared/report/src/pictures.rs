@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use flywheel_model::{
-    AskedAgain, Body, Event, Evidence, ExperimentOutcome, Finding, Id, Metric, PreflightChange, Rates, SuiteDecision, TestProved,
+    AskedAgain, Body, Event, Evidence, ExperimentOutcome, Finding, Id, Key, Metric, PreflightChange, Rates, SuiteDecision, TestProved,
     TimeoutChange, TimeoutOutcome, TimeoutVerdict,
 };
+use jiff::Timestamp;
 
 use crate::describe::rate_of;
 use crate::loops::{Loop, loop_of};
 use crate::report::{Report, finding_of};
-use crate::words::{count, number, percent, points, quoted, seconds};
+use crate::words::{count, number, percent, points, quoted, seconds, short};
 
 /// Values below each other on one scale, each with its interval.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,11 +77,11 @@ pub(crate) fn pictures(report: &Report<'_>, of: Loop) -> Vec<Picture> {
             Body::ExperimentConcluded(outcome) => of_experiment(event, outcome),
             Body::PreflightDecided(change) if change.added => of_check(event, change),
             Body::TestsDecided(decision) => of_suite(event, decision),
-            Body::TestProved(proved) => of_proof(event, proved),
             _ => None,
         };
         pictures.extend(picture.map(|picture| (event.at, picture)));
     }
+    pictures.extend(of_proofs(report, of));
     pictures.sort_by(|(one, _), (other, _)| other.cmp(one));
     debug_assert!(pictures.iter().all(|(_, picture)| report.lineage.get(&picture.event).is_none_or(|event| loop_of(event) == Some(of))));
     pictures.into_iter().map(|(_, picture)| picture).collect()
@@ -249,13 +250,36 @@ fn of_suite(event: &Event, decision: &SuiteDecision) -> Option<Picture> {
     (decision.failed > 0).then(|| Picture { event: event.id.clone(), title, note, scale: Scale::Share, rows })
 }
 
-fn of_proof(event: &Event, proved: &TestProved) -> Option<Picture> {
-    let (failed, runs) = (u64::from(proved.runs.failed), u64::from(proved.runs.runs));
-    let rows = vec![counted("failed, as they should", failed, runs, Tone::Better)];
-    let title = format!("Runs of a test of {} against the version that failed", proved.intent);
-    let note = format!("The test is {} now. Band: 95% interval.", quoted(&proved.state));
-    (runs > 0).then(|| Picture { event: event.id.clone(), title, note, scale: Scale::Share, rows })
+/// The proofs of an intent's tests below each other, the newest ones.
+fn of_proofs(report: &Report<'_>, of: Loop) -> Vec<(Timestamp, Picture)> {
+    let mut intents = BTreeMap::<&Key, Vec<(&Event, &TestProved)>>::new();
+    for event in report.of_loop(of) {
+        if let Body::TestProved(proved) = &event.body
+            && proved.runs.runs > 0
+        {
+            intents.entry(&proved.intent).or_default().push((event, proved));
+        }
+    }
+    let picture = |(intent, proofs): (&Key, Vec<(&Event, &TestProved)>)| {
+        let (last, _) = *proofs.last()?;
+        let row = |(_, proved): &(&Event, &TestProved)| {
+            let label = format!("test {}, {} now", short(proved.test.as_str()), quoted(&proved.state));
+            counted(label, u64::from(proved.runs.failed), u64::from(proved.runs.runs), Tone::Better)
+        };
+        let rows: Vec<Row> = proofs.iter().rev().take(PROOFS).map(row).collect();
+        let older = match proofs.len().saturating_sub(PROOFS) {
+            0 => String::new(),
+            many => format!(" {} older.", count(many as u64, "proof")),
+        };
+        let note = format!("A test that always fails there catches what it is made for. Bands: 95% intervals.{older}");
+        let title = format!("Runs of the tests of {intent} that fail against the version that failed");
+        Some((last.at, Picture { event: last.id.clone(), title, note, scale: Scale::Share, rows }))
+    };
+    intents.into_iter().filter_map(picture).collect()
 }
+
+/// Proofs that are drawn below each other.
+const PROOFS: usize = 5;
 
 impl Picture {
     /// The ends of the scale.

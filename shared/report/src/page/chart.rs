@@ -19,21 +19,18 @@ pub(super) fn chart(picture: &Picture, place: &str, shown: &Shown<'_>) -> Markup
     let [from, to] = picture.bounds();
     let x = |value: f64| 100.0 * ((value.clamp(from, to) - from) / (to - from));
     let height = ROW * picture.rows.len() + AXIS;
-    let axis = height - AXIS;
     let told: Vec<String> = picture.rows.iter().map(|row| format!("{}: {} ({})", row.label, picture.told(row.value), row.told)).collect();
     html! {
         figure.chart {
             figcaption { strong { (picture.title) } }
             svg width="100%" height=(height) role="img" aria-labelledby=(format!("{place}-title")) {
                 title id=(format!("{place}-title")) { (picture.title) ". " (told.join("; ")) }
-                line.grid x1="0" x2="0" y1="0" y2=(axis) {}
-                line.grid x1="50%" x2="50%" y1="0" y2=(axis) {}
-                line.grid x1="100%" x2="100%" y1="0" y2=(axis) {}
                 @for (row, top) in picture.rows.iter().zip((0..).step_by(ROW)) {
                     @let (y, tone) = (top + 38, tone(row.tone));
-                    text.label x="6" y=(top + 20) { (row.label) }
-                    text.value x="100%" dx="-6" y=(top + 20) text-anchor="end" { (picture.told(row.value)) }
+                    text.label x="0" y=(top + 20) { (row.label) }
+                    text.value x="100%" y=(top + 20) text-anchor="end" { (picture.told(row.value)) }
                     line.track x1="0" x2="100%" y1=(y) y2=(y) {}
+                    @for tick in ["0", "50%", "100%"] { line.track x1=(tick) x2=(tick) y1=(y - 8) y2=(y + 8) {} }
                     @if let Some([low, high]) = row.interval {
                         rect.band.(tone) x=(format!("{:.2}%", x(low))) y=(y - 6) width=(format!("{:.2}%", (x(high) - x(low)).max(0.3))) height="12" rx="3" {}
                     }

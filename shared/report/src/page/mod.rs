@@ -61,7 +61,7 @@ pub fn page(report: &Report<'_>) -> String {
                     nav aria-label="On this page" {
                         ul {
                             li { a href="#people" { "For a person" } }
-                            li { a href="#time" { "The time" } }
+                            li { a href="#time" { "What happened when" } }
                             @for of in Loop::ALL { li { a href=(format!("#{}", of.as_str())) { (of.title()) } } }
                             li { a href="#ledger" { "Ledger" } }
                         }
@@ -70,7 +70,7 @@ pub fn page(report: &Report<'_>) -> String {
                 main id="main" tabindex="-1" {
                     (people(report, &shown))
                     section aria-labelledby="time" {
-                        h2 id="time" tabindex="-1" { "The time" }
+                        h2 id="time" tabindex="-1" { "What happened when" }
                         p.quiet { "Each lane from the top: signals, findings, actions and what was held back, outcomes. Every mark leads to its entry." }
                         a.skip.inline href="#knowledge" { "Skip the marks" }
                         (timeline(report, &shown))
@@ -190,5 +190,11 @@ fn drawn(event: &Event) -> Option<&str> {
         _ => return None,
     };
     debug_assert!(matches!(stage_of(event), Stage::Action | Stage::Outcome));
-    Some(svg.as_str()).filter(|svg| !svg.is_empty() && svg.len() <= LARGEST)
+    Some(svg.as_str()).filter(|svg| svg.len() <= LARGEST && has_line(svg))
+}
+
+/// Whether something is drawn in it: rates over time of a single hour are points, and an empty frame says nothing.
+fn has_line(svg: &str) -> bool {
+    let lines = svg.split("<polyline points=\"").skip(1);
+    svg.contains("<path") || lines.into_iter().any(|line| line.split('"').next().is_some_and(|points| points.contains(' ')))
 }
