@@ -11,6 +11,7 @@ mod ledger;
 mod output;
 mod preflight;
 mod releases;
+mod replay;
 mod report;
 mod site;
 mod template;
@@ -71,6 +72,8 @@ enum Command {
     Report(report::Report),
     /// The whole story of an event or a subject: what it came of, what it led to
     Explain(explain::Explain),
+    /// What would have been found in the last days, by this policy or another one
+    Replay(replay::Replay),
     /// Documents for governance: what was changed, who decided it, what was taken back
     Audit(audit::Audit),
     /// The record of all that happened
@@ -127,6 +130,10 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode> {
         }
         Command::Explain(explain) => {
             explain.run(&Site::connect(arguments.stack).await?, output).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Replay(replay) => {
+            replay.run(&Site::connect(arguments.stack).await?, output).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Audit(audit) => {

@@ -13,6 +13,7 @@ mod picture;
 pub mod preflight;
 pub mod refresh;
 pub mod regression;
+pub mod replay;
 pub mod s3_event;
 pub mod signals;
 pub mod sync;
