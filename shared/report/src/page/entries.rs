@@ -81,7 +81,7 @@ pub(super) fn entries(report: &Report<'_>, shown: &Shown<'_>) -> Markup {
     html! {
         @for Group { of, events, left_out } in &shown.groups {
             section aria-labelledby=(format!("entries-{}", name(*of))) {
-                h3 id=(format!("entries-{}", name(*of))) tabindex="-1" { (of.map_or("All loops", Loop::title)) }
+                h3 id=(format!("entries-{}", name(*of))) tabindex="-1" { (of.map_or("Entries of all loops".to_owned(), |of| format!("Entries of {}", of.as_str()))) }
                 @if events.is_empty() { p.quiet { "No entries." } } @else {
                     ol.entries { @for event in events { (entry(event, report, shown)) } }
                 }
