@@ -34,7 +34,7 @@ impl<'a> Shown<'a> {
     pub(super) fn of(report: &Report<'a>) -> Self {
         let wanted: BTreeSet<&Id> = report.needs.iter().map(|need| &need.event).collect();
         let mut groups = Vec::new();
-        for of in std::iter::once(None).chain(Loop::ALL.map(Some)) {
+        for of in Loop::ALL.map(Some).into_iter().chain([None]) {
             let mut many = BTreeMap::<Stage, usize>::new();
             let mut left_out = BTreeMap::<Stage, u64>::new();
             let mut events = Vec::new();
