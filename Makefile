@@ -25,6 +25,7 @@ RUN := $(CURDIR)/.tools/run
 LINT := $(CURDIR)/.tools/lint
 AUDIT := $(CURDIR)/.tools/audit
 INTEROP := $(CURDIR)/.tools/interop
+BROWSER := $(CURDIR)/.tools/browser
 export FLYWHEEL_TOOLS := $(RUN)
 export FLYWHEEL_MINISTACK := $(RUN)/bin/ministack
 
@@ -110,6 +111,24 @@ interop: ## Check the exports with promptfoo, Ragas and pytest (installs 1.3 GB 
 	done
 	FLYWHEEL_INTEROP="$(INTEROP)" $(CARGO) test --workspace --locked --test interop -- --nocapture
 
+# The browser of this machine; CHROMIUM=/path/to/chromium names another.
+CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+
+.PHONY: browser
+browser: $(BROWSER)/ready ## Look at the report in a browser, with axe-core (needs chromium; screenshots in target/browser)
+	@[[ -x "$(CHROMIUM)" ]] || { \
+		echo "no browser found: install one (Debian, Ubuntu: apt install chromium) or set CHROMIUM=/path/to/chromium" >&2; exit 1; }
+	@mkdir -p $(CARGO_TARGET_DIR)/browser
+	@node tests/browser/events.mjs events/bus $(CARGO_TARGET_DIR)/browser/every-kind.json
+	@$(CARGO) run --quiet --locked -p flywheel-report --example page -- \
+		$(CARGO_TARGET_DIR)/browser/every-kind.json $(CARGO_TARGET_DIR)/browser/every-kind.html
+	@if [[ -f $(CARGO_TARGET_DIR)/demo/ledger.json ]]; then \
+		$(CARGO) run --quiet --locked -p flywheel-report --example page -- \
+			$(CARGO_TARGET_DIR)/demo/ledger.json $(CARGO_TARGET_DIR)/browser/demo.html; \
+	else echo "the demo's report: NOT looked at, no demo has run here (next: make demo)"; fi
+	@CHROMIUM="$(CHROMIUM)" FLYWHEEL_BROWSER_TOOLS="$(BROWSER)" node tests/browser/report.mjs \
+		$(CARGO_TARGET_DIR)/browser $(CARGO_TARGET_DIR)/browser/*.html
+
 ## -- deploy it --
 
 .PHONY: synth
@@ -188,6 +207,13 @@ $(INTEROP)/ragas/ready: tests/interop/ragas/requirements.txt
 $(INTEROP)/pytest/ready: tests/interop/pytest/requirements.txt
 	$(call environment,$(INTEROP)/pytest,pytest)
 	@"$(INTEROP)/pytest/bin/python" $(PIP) --no-deps --only-binary :all: --requirement $<
+	@touch $@
+
+$(BROWSER)/ready: $(wildcard tests/browser/package*.json)
+	@command -v npm > /dev/null || { echo "npm is needed to look at the report in a browser" >&2; exit 1; }
+	@echo "Installing playwright-core and axe-core into .tools/ (once)"
+	@rm -rf "$(@D)" && mkdir -p "$(@D)" && cp tests/browser/package*.json "$(@D)"
+	@cd "$(@D)" && $(NPM)
 	@touch $@
 
 # Node looks for what promptfoo needs of native code in the folders above it. Scripts of packages are not run.

@@ -388,7 +388,7 @@ fn preflight_decided(change: &PreflightChange) -> String {
 
 fn preflight_held(hold: &PreflightHold) -> String {
     format!(
-        "No new check before releases: {} ({} looked at, {} preventable).",
+        "No new check before releases: {} ({} looked at, of {} a look at the account could have told).",
         quoted(&hold.reason),
         count(u64::from(hold.releases), "release"),
         count(u64::from(hold.preventable), "failure")
@@ -507,10 +507,9 @@ fn experiment_held(hold: &ExperimentHold) -> String {
 }
 
 fn flag_changed(receipt: &ExperimentReceipt) -> String {
-    format!(
-        "The flag of {} is at version {}, by deployment {}; version {} takes it back.",
-        receipt.experiment, receipt.version, receipt.deployment, receipt.undo
-    )
+    // Versions are counted from 1.
+    let back = if receipt.undo > 0 { format!("; version {} takes it back", receipt.undo) } else { String::new() };
+    format!("The flag of {} is at version {}, by deployment {}{back}.", receipt.experiment, receipt.version, receipt.deployment)
 }
 
 fn experiment_concluded(outcome: &ExperimentOutcome) -> String {

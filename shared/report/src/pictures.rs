@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use crate::describe::rate_of;
 use crate::loops::{Loop, loop_of};
 use crate::report::{Report, finding_of};
-use crate::words::{count, number, percent, points, quoted, seconds, short};
+use crate::words::{count, listed, number, percent, points, quoted, seconds, short};
 
 /// Values below each other on one scale, each with its interval.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,12 +76,12 @@ pub(crate) fn pictures(report: &Report<'_>, of: Loop) -> Vec<Picture> {
             Body::TimeoutDecided(change) => of_limit(event, change, report),
             Body::ExperimentConcluded(outcome) => of_experiment(event, outcome),
             Body::PreflightDecided(change) if change.added => of_check(event, change),
-            Body::TestsDecided(decision) => of_suite(event, decision),
             _ => None,
         };
         pictures.extend(picture.map(|picture| (event.at, picture)));
     }
     pictures.extend(of_proofs(report, of));
+    pictures.extend(of_suites(report, of));
     pictures.sort_by(|(one, _), (other, _)| other.cmp(one));
     debug_assert!(pictures.iter().all(|(_, picture)| report.lineage.get(&picture.event).is_none_or(|event| loop_of(event) == Some(of))));
     pictures.into_iter().map(|(_, picture)| picture).collect()
@@ -128,7 +128,7 @@ fn of_finding(events: &[&Event]) -> Option<Picture> {
         label: "expected".to_owned(),
         value: before.baseline.rate,
         interval: None,
-        told: format!("{} before", number(before.baseline.trials)),
+        told: format!("of {}", number(before.baseline.trials)),
         tone: Tone::Expected,
     }];
     if !matches!(first.body, Body::FindingClosed(_)) {
@@ -163,14 +163,14 @@ fn of_limit(event: &Event, change: &TimeoutChange, report: &Report<'_>) -> Optio
     let told = change.prediction.as_ref()?;
     let limits = |of: fn(&flywheel_model::SettingChange) -> f64| change.changes.last().map(|change| seconds(of(change)));
     let (before, after) = (limits(|change| change.from.seconds)?, limits(|change| change.to.seconds)?);
-    let runs = format!("{} known", count(told.runs.round() as u64, "run"));
+    let runs = format!("of {}", number(told.runs.round() as u64));
     let mut rows = vec![
         Row { label: format!("cut at {before}"), value: told.timeouts_now, interval: None, told: runs, tone: Tone::Worse },
         Row {
             label: format!("expected at {after}"),
             value: told.timeouts[1],
             interval: Some([told.timeouts[0], told.timeouts[2]]),
-            told: format!("{} confidence", percent(told.confidence)),
+            told: String::new(),
             tone: Tone::Expected,
         },
     ];
@@ -178,12 +178,19 @@ fn of_limit(event: &Event, change: &TimeoutChange, report: &Report<'_>) -> Optio
         Body::TimeoutVerified(outcome) if outcome.decision == event.id => Some(outcome),
         _ => None,
     });
-    let waiting = format!("{} of waiting added to a run, of {} in the mean", seconds(told.added_seconds), seconds(told.mean_seconds));
+    let waiting =
+        format!("{} of waiting added to a run, which takes {} in the mean", seconds(told.added_seconds), seconds(told.mean_seconds));
     let note = match outcome {
-        None => format!("Expected cost: {waiting}. What came of it is not known yet."),
+        None => {
+            format!("Expected cost: {waiting}. What came of it is not known yet. Bands: {} and 95% intervals.", percent(told.confidence))
+        }
         Some(outcome) => {
             rows.push(seen(outcome, &after));
-            format!("Expected cost: {waiting}; it came to {} in the mean.", seconds(outcome.mean_seconds))
+            format!(
+                "Expected cost: {waiting}; it came to {} in the mean. Bands: {} and 95% intervals.",
+                seconds(outcome.mean_seconds),
+                percent(told.confidence)
+            )
         }
     };
     let title = format!("Runs of {} that are cut by their limit", change.timeout);
@@ -201,19 +208,12 @@ fn of_experiment(event: &Event, outcome: &ExperimentOutcome) -> Option<Picture> 
         .comparisons
         .iter()
         .map(|one| {
-            let rate = |[units, resolved]: [u64; 2]| percent(resolved as f64 / (units as f64).max(1.0));
             let harmful = one.difference[1] < 0.0 || !one.broken.is_empty();
             Row {
                 label: quoted(&one.variant),
                 value: one.difference[1],
                 interval: Some([one.difference[0], one.difference[2]]),
-                told: format!(
-                    "{} of {}, control {} of {}",
-                    rate(one.treatment),
-                    number(one.treatment[0]),
-                    rate(one.control),
-                    number(one.control[0])
-                ),
+                told: count(one.treatment[0] + one.control[0], "unit"),
                 tone: if harmful { Tone::Worse } else { Tone::Better },
             }
         })
@@ -225,8 +225,16 @@ fn of_experiment(event: &Event, outcome: &ExperimentOutcome) -> Option<Picture> 
         .flat_map(|one| &one.broken)
         .map(|broken| format!("{} {} against {}", broken.guardrail.as_str(), percent(broken.shares[0]), percent(broken.shares[1])))
         .collect();
+    let rate = |[units, resolved]: [u64; 2]| format!("{} of {}", percent(resolved as f64 / (units as f64).max(1.0)), number(units));
+    let rates = outcome
+        .conclusion
+        .comparisons
+        .iter()
+        .map(|one| format!("{} {}, control {}", quoted(&one.variant), rate(one.treatment), rate(one.control)));
+    let rates = listed(rates);
     let harm = if costly.is_empty() { String::new() } else { format!(" Harm: {}.", costly.join("; ")) };
-    let note = format!("Bands: intervals that are valid however often one looks. Verdict: {}.{harm}", outcome.conclusion.verdict);
+    let note =
+        format!("Verdict: {}. Resolved: {rates}.{harm} Bands: intervals, valid however often one looks.", outcome.conclusion.verdict);
     let title = format!("Resolved conversations about {}, against the control", outcome.intent);
     (!rows.is_empty()).then(|| Picture { event: event.id.clone(), title, note, scale: Scale::Difference, rows })
 }
@@ -235,19 +243,31 @@ fn of_check(event: &Event, change: &PreflightChange) -> Option<Picture> {
     let back = &change.backtest;
     let all = u64::from(back.releases);
     let rows = vec![
-        counted("failed, and it would have stopped them", u64::from(back.caught), all, Tone::Better),
-        counted("good, and it would have stopped them", u64::from(back.blocked), all, Tone::Worse),
+        counted("failed ones, rightly", u64::from(back.caught), all, Tone::Better),
+        counted("good ones, wrongly", u64::from(back.blocked), all, Tone::Worse),
     ];
     let title = "Releases that the new check would have stopped".to_owned();
     let note = format!("It checks that {}. Bands: 95% intervals.", quoted(&change.check.need.to_string()));
     (all > 0).then(|| Picture { event: event.id.clone(), title, note, scale: Scale::Share, rows })
 }
 
-fn of_suite(event: &Event, decision: &SuiteDecision) -> Option<Picture> {
-    let rows = vec![counted("covered by tests", decision.covered, decision.failed, Tone::Better)];
-    let title = format!("Failed conversations about {} that tests stand for", decision.intent);
-    let note = format!("They fell into {}. Band: 95% interval.", count(decision.groups, "group"));
-    (decision.failed > 0).then(|| Picture { event: event.id.clone(), title, note, scale: Scale::Share, rows })
+/// What the tests of each intent stand for, as it was last decided.
+fn of_suites(report: &Report<'_>, of: Loop) -> Vec<(Timestamp, Picture)> {
+    let mut last = BTreeMap::<&Key, (&Event, &SuiteDecision)>::new();
+    for event in report.of_loop(of) {
+        if let Body::TestsDecided(decision) = &event.body
+            && decision.failed > 0
+        {
+            last.insert(&decision.intent, (event, decision));
+        }
+    }
+    let picture = |(intent, (event, decision)): (&Key, (&Event, &SuiteDecision))| {
+        let rows = vec![counted("covered by tests", decision.covered, decision.failed, Tone::Better)];
+        let title = format!("Failed conversations about {intent} that tests stand for");
+        let note = format!("They fell into {}.", count(decision.groups, "group"));
+        (event.at, Picture { event: event.id.clone(), title, note, scale: Scale::Share, rows })
+    };
+    last.into_iter().map(picture).collect()
 }
 
 /// The proofs of an intent's tests below each other, the newest ones.

@@ -19,7 +19,7 @@ pub(super) fn chart(picture: &Picture, place: &str, shown: &Shown<'_>) -> Markup
     let [from, to] = picture.bounds();
     let x = |value: f64| 100.0 * ((value.clamp(from, to) - from) / (to - from));
     let height = ROW * picture.rows.len() + AXIS;
-    let told: Vec<String> = picture.rows.iter().map(|row| format!("{}: {} ({})", row.label, picture.told(row.value), row.told)).collect();
+    let told: Vec<String> = picture.rows.iter().map(|row| format!("{}: {} {}", row.label, picture.told(row.value), row.told)).collect();
     html! {
         figure.chart {
             figcaption { strong { (picture.title) } }
@@ -28,7 +28,9 @@ pub(super) fn chart(picture: &Picture, place: &str, shown: &Shown<'_>) -> Markup
                 @for (row, top) in picture.rows.iter().zip((0..).step_by(ROW)) {
                     @let (y, tone) = (top + 38, tone(row.tone));
                     text.label x="0" y=(top + 20) { (row.label) }
-                    text.value x="100%" y=(top + 20) text-anchor="end" { (picture.told(row.value)) }
+                    text.value x="100%" y=(top + 20) text-anchor="end" {
+                        tspan.of { (row.told) } @if !row.told.is_empty() { "  " } tspan.share { (picture.told(row.value)) }
+                    }
                     line.track x1="0" x2="100%" y1=(y) y2=(y) {}
                     @for tick in ["0", "50%", "100%"] { line.track x1=(tick) x2=(tick) y1=(y - 8) y2=(y + 8) {} }
                     @if let Some([low, high]) = row.interval {
@@ -40,7 +42,6 @@ pub(super) fn chart(picture: &Picture, place: &str, shown: &Shown<'_>) -> Markup
                 text.axis x="50%" y=(height - 5) text-anchor="middle" { (end(picture.scale, f64::midpoint(from, to))) }
                 text.axis x="100%" y=(height - 5) text-anchor="end" { (end(picture.scale, to)) }
             }
-            ul.counts { @for row in &picture.rows { li { (row.label) ": " (row.told) } } }
             p.quiet { (picture.note) @if let Some(address) = shown.find(&picture.event) { " " a href=(address) { "The entry" } "." } }
         }
     }

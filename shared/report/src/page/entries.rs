@@ -34,7 +34,7 @@ impl<'a> Shown<'a> {
     pub(super) fn of(report: &Report<'a>) -> Self {
         let wanted: BTreeSet<&Id> = report.needs.iter().map(|need| &need.event).collect();
         let mut groups = Vec::new();
-        for of in std::iter::once(None).chain(Loop::ALL.map(Some)) {
+        for of in Loop::ALL.map(Some).into_iter().chain([None]) {
             let mut many = BTreeMap::<Stage, usize>::new();
             let mut left_out = BTreeMap::<Stage, u64>::new();
             let mut events = Vec::new();
@@ -81,7 +81,7 @@ pub(super) fn entries(report: &Report<'_>, shown: &Shown<'_>) -> Markup {
     html! {
         @for Group { of, events, left_out } in &shown.groups {
             section aria-labelledby=(format!("entries-{}", name(*of))) {
-                h3 id=(format!("entries-{}", name(*of))) tabindex="-1" { (of.map_or("All loops", Loop::title)) }
+                h3 id=(format!("entries-{}", name(*of))) tabindex="-1" { (of.map_or("Entries of all loops".to_owned(), |of| format!("Entries of {}", of.as_str()))) }
                 @if events.is_empty() { p.quiet { "No entries." } } @else {
                     ol.entries { @for event in events { (entry(event, report, shown)) } }
                 }
