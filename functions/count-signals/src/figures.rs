@@ -87,3 +87,65 @@ impl Figures {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use flywheel_model::Failure;
+    use flywheel_model::FailureReason::Error;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn observation(id: &str, class: Option<&str>, failed: bool, fact: &Value) -> Observation {
+        let mut signal = json!({ "id": id, "at": "2026-11-23T10:00:00Z" });
+        signal.as_object_mut().expect("an object").extend(fact.as_object().expect("an object").clone());
+        Observation {
+            signal: serde_json::from_value(signal).expect("a signal"),
+            class: class.map(|class| Key::try_from(class).expect("a name")),
+            failures: failed.then(|| Failure { reason: Error, detail: "boom".to_owned() }).into_iter().collect(),
+        }
+    }
+
+    fn observations() -> Vec<Observation> {
+        let told = json!({ "conversation": { "resolved": true, "input_tokens": 900, "output_tokens": 100 } });
+        let untold = json!({ "conversation": {} });
+        vec![
+            observation("1", Some("refund"), false, &told),
+            observation("2", Some("refund"), true, &untold),
+            observation("3", Some("my cat Rex"), false, &untold),
+            observation("4", None, true, &json!({ "workflow_run": { "workflow": "w", "status": "timed_out" } })),
+            observation("5", None, false, &json!({ "release": { "service": "s", "succeeded": true } })),
+        ]
+    }
+
+    #[test]
+    fn conversations_are_summed_by_intent_runs_and_releases_together() {
+        let observations = observations();
+        // A signal that is there twice counts once.
+        let figures = Figures::of(observations.iter().chain(&observations), |_| true);
+        let of =
+            |intent: &str, figure| figures.of_intents.get(&Key::try_from(intent).expect("a name")).and_then(|of| of.get(&figure)).copied();
+        assert_eq!(of("refund", IntentFigure::Conversations), Some(2));
+        assert_eq!(of("refund", IntentFigure::ConversationsFailed), Some(1));
+        assert_eq!(of("refund", IntentFigure::ConversationsResolved), Some(1));
+        assert_eq!((of("refund", IntentFigure::InputTokens), of("refund", IntentFigure::OutputTokens)), (Some(900), Some(100)));
+        // What is not told is not zero; what was counted and did not happen is.
+        assert_eq!((of("my cat Rex", IntentFigure::ConversationsFailed), of("my cat Rex", IntentFigure::InputTokens)), (Some(0), None));
+        assert_eq!(figures.of_function[&FunctionFigure::WorkflowRunsCut], 1);
+        assert_eq!((figures.of_function[&FunctionFigure::Releases], figures.of_function[&FunctionFigure::ReleasesFailed]), (1, 0));
+    }
+
+    #[test]
+    fn what_was_counted_elsewhere_comes_to_nothing() {
+        assert_eq!(Figures::of(&observations(), |_| false), Figures::default());
+    }
+
+    #[test]
+    fn parts_come_to_the_same_as_all_of_it() {
+        let observations = observations();
+        let (one, other) = observations.split_at(2);
+        let mut merged = Figures::of(one, |_| true);
+        merged.merge(Figures::of(other, |_| true));
+        assert_eq!(merged, Figures::of(&observations, |_| true));
+    }
+}

@@ -18,7 +18,7 @@ impl Metrics {
                 self.add(FunctionFigure::ReleasesStopped, u64::from(!run.may_start));
             }
             Body::AskedAgain(asked) => {
-                self.add(FunctionFigure::QuestionsFoundAgain, asked.found_now.saturating_sub(asked.found_before).into())
+                self.add(FunctionFigure::QuestionsFoundAgain, asked.found_now.saturating_sub(asked.found_before).into());
             }
             Body::TimeoutVerified(outcome) => match outcome.verdict {
                 TimeoutVerdict::Kept => self.add(FunctionFigure::LimitsKept, 1),
