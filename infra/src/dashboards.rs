@@ -240,7 +240,7 @@ fn executives(policy: &Policy, stack: &Stack<'_>) -> Dashboard {
                     Line::of(F::ConversationsGained, "record")
                         .labelled("Conversations resolved more, in experiments that were won (estimate)"),
                     Line::of(F::QuestionsFoundAgain, "record").labelled("Failed questions that find something again"),
-                    Line::of(F::ReleasesStopped, "record").labelled("Releases stopped that would have failed"),
+                    Line::of(F::ReleasesStopped, "record").labelled("Releases stopped before they started"),
                     Line::of(F::LimitsKept, "record").labelled("Limits moved for good"),
                 ],
             ),

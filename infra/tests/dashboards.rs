@@ -92,7 +92,7 @@ fn many_intents() -> String {
 #[test]
 fn there_are_three_each_for_those_who_look_at_it() {
     let names: Vec<String> = stack(POLICY).dashboards.into_keys().collect();
-    assert_eq!(names, ["flywheel-engineers", "flywheel-executives", "flywheel-product"]);
+    assert_eq!(names, ["engineers", "executives", "product"].map(|of| format!("flywheel-{of}-eu-central-1")));
 }
 
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutDashboard.html> and
@@ -202,7 +202,7 @@ fn what_aws_measures_is_shown_of_things_that_the_stack_has() {
         }
     }
     // The engineers see each function, each queue, each dead-letter queue and each alarm.
-    let engineers = dashboards["flywheel-engineers"].to_string();
+    let engineers = dashboards["flywheel-engineers-eu-central-1"].to_string();
     for name in named.iter().filter(|name| {
         !["state", "ledger", "switch", "signals", "cases", "releases"].map(|table| format!("{STACK}-{table}")).contains(name)
     }) {
@@ -236,7 +236,7 @@ fn every_id_of_an_expression_is_there_once_and_every_widget_shows_something() {
 fn dollars_are_shown_only_where_the_policy_says_what_things_cost_and_are_called_an_estimate() {
     let titles = |policy: &str| -> Vec<String> {
         let stack = stack(policy);
-        let all = widgets(&stack.dashboards["flywheel-executives"]).iter();
+        let all = widgets(&stack.dashboards["flywheel-executives-eu-central-1"]).iter();
         all.filter_map(|widget| widget["properties"]["title"].as_str().map(str::to_owned)).collect()
     };
     let (without, with) = (titles(POLICY), titles(&format!("{POLICY}{COSTS}")));
@@ -249,7 +249,7 @@ fn dollars_are_shown_only_where_the_policy_says_what_things_cost_and_are_called_
 
 #[test]
 fn an_intents_name_is_shown_as_it_is() {
-    let product = &stack(POLICY).dashboards["flywheel-product"];
+    let product = &stack(POLICY).dashboards["flywheel-product-eu-central-1"];
     let of: BTreeSet<&str> = metrics(product).filter(|line| line[2] == "Intent").map(|line| line[3].as_str().expect("a name")).collect();
     assert_eq!(of, BTreeSet::from(["refund", "odd ${AWS::Region} \"name\"", "other"]));
 }

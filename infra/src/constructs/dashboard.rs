@@ -35,14 +35,16 @@ impl Dashboard {
         self.next_row += height;
     }
 
-    /// Adds it to the template. The body is a pattern: it names the stack, its account and Region.
+    /// Adds it to the template. The body is a pattern: it names the stack, its account and Region. So does the name: dashboards
+    /// are global to the account (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutDashboard.html>),
+    /// and the stack may stand in two Regions of it.
     pub fn add(self, template: &mut Template) {
         let mut body = json!({ "widgets": self.widgets });
         // The same bytes, whether or not some other crate of the build has serde_json keep the order of fields.
         body.sort_all_objects();
         template.add(
             format!("{}Dashboard", logical(self.name)),
-            &cloudwatch::Dashboard! { dashboard_name: physical(self.name), dashboard_body: cfn::sub(body.to_string()) },
+            &cloudwatch::Dashboard! { dashboard_name: physical(&format!("{}-${{AWS::Region}}", self.name)), dashboard_body: cfn::sub(body.to_string()) },
         );
     }
 }
