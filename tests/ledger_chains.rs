@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -15,7 +14,7 @@ use flywheel_ports::Unavailable;
 use flywheel_testkit::{LedgerMemory, LedgerProcess};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
-use record::record;
+use record::{Report, record};
 
 fn event(subject: usize, number: usize) -> Event {
     let refusal = Refusal::new("no JSON", &format!("{subject}-{number}"), "{");
@@ -23,15 +22,17 @@ fn event(subject: usize, number: usize) -> Event {
     Event { subject: format!("data-source/KB{subject}/DS"), ..refusal.event(at) }
 }
 
-type Work = Pin<Box<dyn Future<Output = Result<BTreeMap<Id, Unavailable>, Unavailable>>>>;
+type Work = Pin<Box<dyn Future<Output = Result<Report, Unavailable>>>>;
 
 fn start(memory: &Rc<RefCell<LedgerMemory>>, batch: &[Event]) -> Work {
     let (process, batch) = (LedgerProcess(memory.clone()), batch.to_vec());
     Box::pin(async move { record(&process, batch, Timestamp::UNIX_EPOCH).await })
 }
 
-/// Delivers batches, several at a time, each until it is taken in. Some deliveries die on the way.
-fn deliver(memory: &Rc<RefCell<LedgerMemory>>, mut batches: Vec<Vec<Event>>, dies: f64, random: &mut fastrand::Rng) {
+/// Delivers batches, several at a time, each until it is taken in. Some deliveries die on the way. Gives the
+/// events that were said to be new.
+fn deliver(memory: &Rc<RefCell<LedgerMemory>>, mut batches: Vec<Vec<Event>>, dies: f64, random: &mut fastrand::Rng) -> Vec<Id> {
+    let mut appended = Vec::new();
     let mut working: Vec<(Vec<Event>, Work)> = Vec::new();
     for _ in 0..200_000 {
         while working.len() < 3 && !batches.is_empty() {
@@ -39,15 +40,16 @@ fn deliver(memory: &Rc<RefCell<LedgerMemory>>, mut batches: Vec<Vec<Event>>, die
             working.push((batch.clone(), start(memory, &batch)));
         }
         if working.is_empty() {
-            return;
+            return appended;
         }
         let place = random.usize(0..working.len());
         if random.f64() < dies {
             batches.push(working.swap_remove(place).0);
         } else if let Poll::Ready(done) = working[place].1.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             let (mut batch, _) = working.swap_remove(place);
-            if let Ok(left) = done {
-                batch.retain(|event| left.contains_key(&event.id));
+            if let Ok(report) = done {
+                batch.retain(|event| report.failed.contains_key(&event.id));
+                appended.extend(report.appended.into_iter().map(|event| event.id));
             }
             if !batch.is_empty() {
                 batches.push(batch);
@@ -96,8 +98,9 @@ fn large_events_are_written_a_few_at_a_time() {
 fn one_event_twice_in_a_batch_is_recorded_once() {
     let memory = Rc::new(RefCell::new(LedgerMemory::new(1)));
     let again = Event { at: Timestamp::MAX, ..event(1, 0) };
-    deliver(&memory, vec![vec![event(1, 0), again.clone()], vec![again]], 0.0, &mut fastrand::Rng::with_seed(1));
+    let appended = deliver(&memory, vec![vec![event(1, 0), again.clone()], vec![again]], 0.0, &mut fastrand::Rng::with_seed(1));
     whole(&memory.borrow(), 1);
+    assert_eq!(appended.len(), 1);
 }
 
 proptest! {
@@ -117,7 +120,13 @@ proptest! {
         for batch in &mut batches {
             random.shuffle(batch);
         }
-        deliver(&memory, batches, dies, &mut random);
+        let mut appended = deliver(&memory, batches, dies, &mut random);
         whole(&memory.borrow(), number);
+        let told = appended.len();
+        appended.sort();
+        appended.dedup();
+        prop_assert_eq!(appended.len(), told, "an event was said to be new twice");
+        // What nobody told of is what a process knew that died, or whose answer was lost.
+        prop_assert!(told <= number && (told == number || dies > 0.0 || unavailable > 0.0));
     }
 }

@@ -11,6 +11,7 @@
 
 mod cfn;
 pub mod constructs;
+mod dashboards;
 mod stack;
 
 use std::collections::BTreeMap;

@@ -9,7 +9,8 @@ use crate::constructs::{
     Alarms, Assistants, Batches, Bucket, Bus, Documents, Flags, Function, Grant, ItemAction, KnowledgeBases, PolicyStore, Queue, Rule,
     Settings, Surroundings, Table,
 };
-use crate::constructs::{TableSpec, table};
+use crate::constructs::{TableSpec, dead_letters_name, table};
+use crate::dashboards;
 
 /// A function of the stack and the parameter that names its code object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -543,6 +544,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
 
     let functions =
         [track, sync, record, count, read, assemble, detect, refresh, capture, adjust, learn, check, generate, prove, plan, run];
+    let mut memories = Vec::new();
     for (mut function, code) in functions.into_iter().zip(FUNCTIONS) {
         for (name, value) in &options.environment {
             function.env(name, Exp::from(value.as_str()));
@@ -555,7 +557,35 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
             ));
         }
         t.output(code.output, "Name of the function", &added.name());
+        memories.push((code.name, added.memory_mb));
     }
+    let queues: Vec<&str> = [
+        &changes,
+        &wakes,
+        &entries,
+        &incoming,
+        &conversations,
+        &looks,
+        &findings,
+        &captures,
+        &runs,
+        &releasing,
+        &testing,
+        &proofs,
+        &planning,
+        &experimenting,
+    ]
+    .map(Queue::name)
+    .into();
+    let shown = dashboards::Stack {
+        functions: memories,
+        // Logs run it without a queue.
+        dead_letters: queues.iter().chain([&READ.name]).map(|name| dead_letters_name(name)).collect(),
+        queues,
+        tables: vec!["state", "ledger", "switch", "signals", "cases", "releases"],
+        alarms: alarms.names(),
+    };
+    dashboards::add(t, policy, &shown);
     t.output("StateTable", "Table of changes, leases and quotas", &state.name());
     t.output("LedgerTable", "Table of every event that passed over the bus", &ledger.name());
     t.output("SwitchTable", "Table of the switch that stops all actions", &switch.name());

@@ -252,7 +252,30 @@ fn every_queue_has_dead_letters_that_are_kept_long_encryption_and_two_alarms() {
         functions.values().map(|function| &function["DeadLetterConfig"]["TargetArn"]).filter(|arn| !arn.is_null()).collect();
     assert_eq!(of_functions.len(), 1);
     assert_eq!(queues.len(), 2 * dead_letters.len() + 1);
-    assert!(alarms.values().all(|alarm| short(&alarm["AlarmActions"][0]) == "AlarmTopic"));
+}
+
+/// CloudWatch may publish to the topic for this account's alarms and nobody else may; whatever encrypts it lets CloudWatch.
+#[test]
+fn every_alarm_tells_one_topic_of_its_beginning_and_its_end() {
+    let template = template(Target::Account);
+    let alarms = of_kind(&template, "AWS::CloudWatch::Alarm");
+    assert_eq!(alarms.len(), 61);
+    for (id, alarm) in alarms {
+        for actions in ["AlarmActions", "OKActions"] {
+            assert_eq!(alarm[actions], json!([{ "Ref": "AlarmTopic" }]), "{id} {actions}");
+        }
+    }
+    let policies = of_kind(&template, "AWS::SNS::TopicPolicy");
+    let statements = &policies["AlarmTopicPolicy"]["PolicyDocument"]["Statement"];
+    assert_eq!(statements.as_array().map(Vec::len), Some(1));
+    assert_eq!(statements[0]["Principal"], json!({ "Service": "cloudwatch.amazonaws.com" }));
+    assert_eq!(statements[0]["Condition"], json!({ "StringEquals": { "aws:SourceAccount": { "Ref": "AWS::AccountId" } } }));
+    // With alias/aws/sns alarms would not get through: a key of the team's own, or none.
+    let topic = of_kind(&template, "AWS::SNS::Topic")["AlarmTopic"];
+    assert_eq!(topic["KmsMasterKeyId"], json!({ "Fn::If": ["HasAlarmTopicKey", { "Ref": "AlarmTopicKey" }, { "Ref": "AWS::NoValue" }] }));
+    assert_eq!(template["Outputs"]["AlarmTopic"]["Value"], json!({ "Ref": "AlarmTopic" }));
+    // An e-mail address is the stack's parameter, and without one nobody is subscribed.
+    assert_eq!(template["Resources"]["AlarmSubscription"]["Condition"], "HasAlarmEmail");
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use adjust_timeouts::{Asked, Report, World, read};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use flywheel_adapters::{ActionPolicy, AwsSettings, EventBridgeBus, S3Observations, SignalTable, TimeoutTable, load_config};
-use flywheel_kit::{Metrics, Redeliver, Unit, each_message, start_logging, variable};
+use flywheel_kit::{Metrics, Redeliver, each_message, start_logging, variable};
+use flywheel_model::FunctionFigure;
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use std::cell::Cell;
@@ -36,10 +37,10 @@ async fn main() -> Result<(), Error> {
         .await;
         let report = reviewed.get();
         let mut metrics = Metrics::new("adjust-timeouts");
-        metrics.add("RunsTakenIn", Unit::Count, added.get());
-        metrics.add("TimeoutsChanged", Unit::Count, report.changed);
-        metrics.add("TimeoutsNotChanged", Unit::Count, report.not_changed);
-        metrics.add("TimeoutsHeld", Unit::Count, report.held);
+        metrics.add(FunctionFigure::RunsTakenIn, added.get());
+        metrics.add(FunctionFigure::TimeoutsChanged, report.changed);
+        metrics.add(FunctionFigure::TimeoutsNotChanged, report.not_changed);
+        metrics.add(FunctionFigure::TimeoutsHeld, report.held);
         metrics.print();
         Ok::<SqsBatchResponse, Error>(response)
     }))

@@ -3,8 +3,8 @@
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use capture_retrievals::World;
 use flywheel_adapters::{CaseTable, EventBridgeBus, PolicySource, S3Datasets, S3Observations, SignalTable, StateTable, load_config};
-use flywheel_kit::{Metrics, Redeliver, Unit, each_message, start_logging, trigger, variable};
-use flywheel_model::SignalBatch;
+use flywheel_kit::{Metrics, Redeliver, each_message, start_logging, trigger, variable};
+use flywheel_model::{FunctionFigure, SignalBatch};
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 
@@ -28,15 +28,15 @@ async fn main() -> Result<(), Error> {
             let body = message.body.unwrap_or_default();
             let mut metrics = Metrics::new("capture-retrievals");
             if trigger(&body).as_deref() == Some("publish") {
-                metrics.add("DataSetsPublished", Unit::Count, world.publish(&policy, now).await?);
+                metrics.add(FunctionFigure::DataSetsPublished, world.publish(&policy, now).await?);
             } else {
                 // Only events of our own bus come here; what cannot be read goes to the dead letters, where a person sees it.
                 let (event, batch) = SignalBatch::from_envelope(&body).map_err(Redeliver)?;
                 let report = world.capture(&batch, &event, &policy, now).await?;
-                metrics.add("RetrievalsLookedAt", Unit::Count, report.retrievals);
-                metrics.add("RetrievalsWithoutQuestion", Unit::Count, report.without_question);
-                metrics.add("RetrievalsCaptured", Unit::Count, report.captured);
-                metrics.add("CapturesHeld", Unit::Count, report.held);
+                metrics.add(FunctionFigure::RetrievalsLookedAt, report.retrievals);
+                metrics.add(FunctionFigure::RetrievalsWithoutQuestion, report.without_question);
+                metrics.add(FunctionFigure::RetrievalsCaptured, report.captured);
+                metrics.add(FunctionFigure::CapturesHeld, report.held);
             }
             metrics.print();
             Ok(())

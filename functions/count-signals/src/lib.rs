@@ -5,6 +5,8 @@
 //! kept, for those who work on single signals. Everything here can be done twice, and half: a signal that is counted is
 //! known by its mark, whichever message brings it again.
 
+mod figures;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -15,6 +17,8 @@ use flywheel_model::{Event, Fact, Hour, Id, Observation, Refusal, Signal, Signal
 use flywheel_ports::{Bus, Counted, Guardrail, Observations, SignalStore, Unavailable, guard};
 use futures::StreamExt;
 use jiff::Timestamp;
+
+pub use figures::Figures;
 
 /// Messages are counted together up to about this many signals: the more, the fewer writes for each.
 const TOGETHER: usize = 1_000;
@@ -58,6 +62,8 @@ pub struct Report {
     pub untimely: u64,
     /// Records that are no signals; they are in the ledger with their reason.
     pub refused: u64,
+    /// What the signals that were counted come to.
+    pub figures: Figures,
     /// Changes of alarms, counted before or not: what they stand for is a finding.
     pub alarms: Vec<Observation>,
 }
@@ -94,6 +100,14 @@ struct Group {
     refusals: Vec<Event>,
     untimely: u64,
     refused: u64,
+}
+
+/// What came of counting a group.
+#[derive(Default)]
+struct Tallied {
+    counted: u64,
+    known: u64,
+    figures: Figures,
 }
 
 impl<S: SignalStore, O: Observations, B: Bus> Counting<'_, S, O, B> {
@@ -162,9 +176,10 @@ impl<S: SignalStore, O: Observations, B: Bus> Counting<'_, S, O, B> {
             Err(error) => Err(error),
         };
         match counted {
-            Ok((counted, known)) => {
+            Ok(Tallied { counted, known, figures }) => {
                 report.counted += counted;
                 report.known += known;
+                report.figures.merge(figures);
                 report.untimely += group.untimely;
                 report.refused += group.refused;
                 let alarms = group.observations.into_iter().filter(|observation| matches!(observation.signal.fact, Fact::Alarm(_)));
@@ -183,13 +198,13 @@ impl<S: SignalStore, O: Observations, B: Bus> Counting<'_, S, O, B> {
         guard(self.guardrail, self.redact, &mut group.refusals, redact_refusal).await
     }
 
-    async fn count_group(&self, group: &Group, now: Timestamp) -> Result<(u64, u64), Unavailable> {
+    async fn count_group(&self, group: &Group, now: Timestamp) -> Result<Tallied, Unavailable> {
         // Published before anything is counted: a crash between the two publishes again, under the same ids.
         if !group.refusals.is_empty() {
             self.bus.publish(&group.refusals).await?;
         }
         if group.observations.is_empty() {
-            return Ok((0, 0));
+            return Ok(Tallied::default());
         }
         // Kept before it is counted: a mark names an object that is there.
         let evidence = evidence_name(group);
@@ -208,7 +223,9 @@ impl<S: SignalStore, O: Observations, B: Bus> Counting<'_, S, O, B> {
         }
         let counted = places.values().filter(|place| **place == evidence).count() as u64;
         self.bus.publish(&batches_kept(&places, &kinds, now)).await?;
-        Ok((counted, signals - counted))
+        // From this evidence: also what an earlier delivery of the same messages counted and did not live to tell.
+        let figures = Figures::of(&group.observations, |signal| places.get(signal).is_some_and(|place| *place == evidence));
+        Ok(Tallied { counted, known: signals - counted, figures })
     }
 
     /// Counts those signals of a batch that are new, and says from which evidence each is counted.

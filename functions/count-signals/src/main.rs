@@ -7,8 +7,8 @@ use count_signals::{Counting, Message, read};
 use flywheel_adapters::{BedrockGuardrail, EventBridgeBus, FindingTable, PolicySource, S3Observations, SignalTable, load_config};
 use flywheel_engine::findings::SeenAlarm;
 use flywheel_engine::signals::Rules;
-use flywheel_kit::{Metrics, Unit, redeliver, start_logging, variable};
-use flywheel_model::{Fact, Observation};
+use flywheel_kit::{Metrics, redeliver, start_logging, variable};
+use flywheel_model::{Fact, FunctionFigure, Observation};
 use flywheel_ports::{Alarms, Guardrail, Salt};
 use flywheel_redaction::Redactor;
 use jiff::Timestamp;
@@ -49,11 +49,12 @@ async fn main() -> Result<(), Error> {
         }
         compiled.set(Some((policy.version.clone(), rules)));
         let mut metrics = Metrics::new("count-signals");
-        metrics.add("SignalsCounted", Unit::Count, report.counted);
-        metrics.add("SignalsKnown", Unit::Count, report.known);
-        metrics.add("SignalsUntimely", Unit::Count, report.untimely);
-        metrics.add("SignalsRefused", Unit::Count, report.refused);
-        metrics.add("MessagesRedelivered", Unit::Count, report.failed.len() as u64);
+        metrics.add(FunctionFigure::SignalsCounted, report.counted);
+        metrics.add(FunctionFigure::SignalsKnown, report.known);
+        metrics.add(FunctionFigure::SignalsUntimely, report.untimely);
+        metrics.add(FunctionFigure::SignalsRefused, report.refused);
+        metrics.add(FunctionFigure::MessagesRedelivered, report.failed.len() as u64);
+        report.figures.tell(&policy, &mut metrics);
         metrics.print();
         Ok::<SqsBatchResponse, Error>(redeliver(report.failed))
     }))

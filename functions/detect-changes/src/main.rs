@@ -3,7 +3,8 @@
 use aws_lambda_events::event::sqs::SqsEvent;
 use detect_changes::{asked_for, look};
 use flywheel_adapters::{EventBridgeBus, FindingTable, PolicySource, SignalTable, load_config};
-use flywheel_kit::{Metrics, Unit, start_logging, variable};
+use flywheel_kit::{Metrics, start_logging, variable};
+use flywheel_model::FunctionFigure;
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 
@@ -22,10 +23,7 @@ async fn main() -> Result<(), Error> {
         let asked = event.payload.records.iter().filter_map(|message| asked_for(message.body.as_deref()?)).max();
         let report = look(&counts, &memory, &bus, &policy, asked.unwrap_or(now).min(now), now).await?;
         let mut metrics = Metrics::new("detect-changes");
-        metrics.add("SeriesLookedAt", Unit::Count, report.series);
-        metrics.add("FindingsOpened", Unit::Count, report.opened);
-        metrics.add("FindingsClosed", Unit::Count, report.closed);
-        metrics.add("FindingsHeld", Unit::Count, report.held);
+        metrics.add(FunctionFigure::SeriesLookedAt, report.series);
         metrics.print();
         Ok::<(), Error>(())
     }))

@@ -4,8 +4,8 @@ use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use flywheel_adapters::{
     ActionPolicy, BedrockProposer, ConversationTable, EventBridgeBus, S3Observations, S3Suites, SignalTable, load_config,
 };
-use flywheel_kit::{Metrics, Redeliver, Unit, each_message, start_logging, trigger, variable};
-use flywheel_model::{Body, Event};
+use flywheel_kit::{Metrics, Redeliver, each_message, start_logging, trigger, variable};
+use flywheel_model::{Body, Event, FunctionFigure};
 use generate_tests::World;
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
@@ -35,13 +35,13 @@ async fn main() -> Result<(), Error> {
                 // Only events of our own bus come here; what cannot be read goes to the dead letters, where a person sees it.
                 let event = Event::from_envelope(&body).map_err(Redeliver)?;
                 if let Body::SignalsKept(batch) = &event.body {
-                    metrics.add("ConversationsNoted", Unit::Count, world.note(batch).await?);
+                    metrics.add(FunctionFigure::ConversationsNoted, world.note(batch).await?);
                 }
                 world.hear(&event, &policy, now).await?
             };
-            metrics.add("FailedConversationsLookedAt", Unit::Count, report.failed);
-            metrics.add("SuiteChanges", Unit::Count, report.changes);
-            metrics.add("TestsHeld", Unit::Count, report.held);
+            metrics.add(FunctionFigure::FailedConversationsLookedAt, report.failed);
+            metrics.add(FunctionFigure::SuiteChanges, report.changes);
+            metrics.add(FunctionFigure::TestsHeld, report.held);
             metrics.print();
             Ok(())
         });

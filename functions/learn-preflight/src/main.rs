@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use flywheel_adapters::{ActionPolicy, ChecksObject, EventBridgeBus, ReleaseTable, SignalTable, StsDenials, load_config};
-use flywheel_kit::{Metrics, Unit, redeliver, start_logging, variable};
-use flywheel_model::Refusal;
+use flywheel_kit::{Metrics, redeliver, start_logging, variable};
+use flywheel_model::{FunctionFigure, Refusal};
 use flywheel_ports::Salt;
 use flywheel_redaction::Redactor;
 use jiff::Timestamp;
@@ -34,7 +34,7 @@ async fn main() -> Result<(), Error> {
             let taken = match read(&body) {
                 Ok(incoming) => learning.take(incoming).await,
                 Err(reason) => {
-                    metrics.add("RecordsRefused", Unit::Count, 1);
+                    metrics.add(FunctionFigure::RecordsRefused, 1);
                     learning.refuse(Refusal::new(&redactor.redact(&reason), &id, &redactor.redact(&body)), now).await.map(|()| false)
                 }
             };
@@ -50,7 +50,7 @@ async fn main() -> Result<(), Error> {
         if !ended.is_empty() {
             match learning.learn(&policy, now).await {
                 Ok(changed) => {
-                    metrics.add("ChecksChanged", Unit::Count, changed.len() as u64);
+                    metrics.add(FunctionFigure::ChecksChanged, changed.len() as u64);
                 }
                 Err(error) => {
                     tracing::warn!(%error, "releases ended and nothing was learned: to be delivered again");

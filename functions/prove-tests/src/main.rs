@@ -2,8 +2,8 @@
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use flywheel_adapters::{Assistants, EventBridgeBus, PolicySource, S3Suites, load_config};
-use flywheel_kit::{Metrics, Redeliver, Unit, each_message, start_logging, trigger, variable};
-use flywheel_model::{Body, Event, Id, Key};
+use flywheel_kit::{Metrics, Redeliver, each_message, start_logging, trigger, variable};
+use flywheel_model::{Body, Event, FunctionFigure, Id, Key};
 use flywheel_ports::Suites;
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
@@ -35,7 +35,7 @@ async fn main() -> Result<(), Error> {
             let mut metrics = Metrics::new("prove-tests");
             for intent in intents {
                 let proved = world.prove(&intent, &cause, &policy, |target| assistants.of(target), now).await?;
-                metrics.add("TestsProved", Unit::Count, proved);
+                metrics.add(FunctionFigure::TestsProved, proved);
             }
             metrics.print();
             Ok(())

@@ -5,8 +5,8 @@ use flywheel_adapters::{
     ActionPolicy, AppConfigFlags, BedrockProposer, ConversationTable, EventBridgeBus, ExperimentTable, S3Observations, S3Prompts,
     SignalTable, load_config,
 };
-use flywheel_kit::{Metrics, Redeliver, Unit, each_message, start_logging, variable};
-use flywheel_model::Event;
+use flywheel_kit::{Metrics, Redeliver, each_message, start_logging, variable};
+use flywheel_model::{Event, FunctionFigure};
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use queue_experiments::World;
@@ -33,7 +33,7 @@ async fn main() -> Result<(), Error> {
             let event = Event::from_envelope(&message.body.unwrap_or_default()).map_err(Redeliver)?;
             let queued = world.hear(&event, &*policies.current().await?, Timestamp::now()).await?;
             let mut metrics = Metrics::new("queue-experiments");
-            metrics.add("ExperimentsQueued", Unit::Count, u64::from(queued));
+            metrics.add(FunctionFigure::ExperimentsQueued, u64::from(queued));
             metrics.print();
             Ok(())
         });

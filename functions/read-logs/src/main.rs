@@ -3,7 +3,8 @@
 use flywheel_adapters::{
     BedrockGuardrail, ConversationQueue, EventBridgeBus, InvocationLogBucket, PolicySource, SignalTable, SpanTable, SqsSignals, load_config,
 };
-use flywheel_kit::{Metrics, Unit, start_logging, variable};
+use flywheel_kit::{Metrics, start_logging, variable};
+use flywheel_model::FunctionFigure;
 use flywheel_ports::{Guardrail, Salt};
 use flywheel_redaction::Redactor;
 use jiff::Timestamp;
@@ -30,10 +31,10 @@ async fn main() -> Result<(), Error> {
         let guardrail = guardrail.as_ref().map(|guardrail| guardrail as &dyn Guardrail);
         let report = world.take_in(event.payload.get().as_bytes(), &redactor, guardrail, &policy, Timestamp::now()).await?;
         let mut metrics = Metrics::new("read-logs");
-        metrics.add("SignalsRead", Unit::Count, report.signals);
-        metrics.add("SpansKept", Unit::Count, report.spans);
-        metrics.add("LogEventsPassedOver", Unit::Count, report.passed_over);
-        metrics.add("LogEventsRefused", Unit::Count, report.refused);
+        metrics.add(FunctionFigure::SignalsRead, report.signals);
+        metrics.add(FunctionFigure::SpansKept, report.spans);
+        metrics.add(FunctionFigure::LogEventsPassedOver, report.passed_over);
+        metrics.add(FunctionFigure::LogEventsRefused, report.refused);
         metrics.print();
         Ok::<(), Error>(())
     }))

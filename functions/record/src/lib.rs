@@ -20,12 +20,21 @@ const RACES: usize = 20;
 /// may be half as large again with what stands around it.
 const BYTES: usize = 2_000_000;
 
-/// Records events. Gives those that could not be recorded, with the reason; the others are.
+/// What became of events.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Those that were appended now, and by nobody before. A process that dies after appending never tells of them, and neither
+    /// does one whose append took effect though its answer was lost.
+    pub appended: Vec<Event>,
+    /// Those that are to come again, with the reason; the others are recorded.
+    pub failed: BTreeMap<Id, Unavailable>,
+}
+
+/// Records events. If what was recorded could not be kept beside the table, all of them are to come again.
 ///
 /// # Errors
-/// If it is not known what is recorded already, or what was recorded could not be kept beside the table: all events are to come
-/// again.
-pub async fn record(ledger: &impl LedgerStore, events: Vec<Event>, now: Timestamp) -> Result<BTreeMap<Id, Unavailable>, Unavailable> {
+/// If it is not known what is recorded already: all events are to come again.
+pub async fn record(ledger: &impl LedgerStore, events: Vec<Event>, now: Timestamp) -> Result<Report, Unavailable> {
     let mut first: BTreeMap<Id, Event> = BTreeMap::new();
     for event in events {
         first.entry(event.id.clone()).or_insert(event);
@@ -41,21 +50,26 @@ pub async fn record(ledger: &impl LedgerStore, events: Vec<Event>, now: Timestam
     let appending = subjects.into_iter().map(|(subject, (mut events, recorded))| async move {
         events.sort_by(Event::by_time);
         let ids: Vec<Id> = events.iter().map(|event| event.id.clone()).collect();
-        let entries = append(ledger, &subject, events, recorded).await;
-        (ids, entries)
+        let mut appended = Vec::new();
+        let entries = append(ledger, &subject, events, recorded, &mut appended).await;
+        (ids, entries, appended)
     });
     let mut appending = futures::stream::iter(appending).buffer_unordered(AT_ONCE);
-    let (mut entries, mut failed) = (Vec::new(), BTreeMap::new());
-    while let Some((ids, appended)) = appending.next().await {
-        match appended {
-            Ok(appended) => entries.extend(appended),
-            Err(error) => failed.extend(ids.into_iter().map(|id| (id, error.clone()))),
+    let (mut entries, mut report) = (Vec::new(), Report::default());
+    while let Some((ids, recorded, appended)) = appending.next().await {
+        // Some of a subject's events may be appended though the rest failed.
+        report.appended.extend(appended);
+        match recorded {
+            Ok(recorded) => entries.extend(recorded),
+            Err(error) => report.failed.extend(ids.into_iter().map(|id| (id, error.clone()))),
         }
     }
-    if !entries.is_empty() {
-        ledger.keep(&entries, now).await?;
+    if !entries.is_empty()
+        && let Err(error) = ledger.keep(&entries, now).await
+    {
+        report.failed.extend(ids.into_iter().map(|id| (id, error.clone())));
     }
-    Ok(failed)
+    Ok(report)
 }
 
 /// Appends the events of a subject that are not recorded yet, and gives the entries of all.
@@ -64,6 +78,7 @@ async fn append(
     subject: &str,
     events: Vec<Event>,
     mut recorded: Vec<LedgerEntry>,
+    appended: &mut Vec<Event>,
 ) -> Result<Vec<LedgerEntry>, Unavailable> {
     for _ in 0..RACES {
         let known: BTreeSet<&Id> = recorded.iter().map(|entry| &entry.event.id).collect();
@@ -74,6 +89,7 @@ async fn append(
         let last = ledger.last(subject).await?;
         let chained = chain(last.as_ref(), left)?;
         if ledger.append(last.as_ref(), &chained).await? {
+            appended.extend(chained.iter().map(|entry| entry.event.clone()));
             // What did not fit is chained behind it.
             recorded.extend(chained);
         } else {

@@ -5,7 +5,7 @@ use std::panic::catch_unwind;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use flywheel_adapters::{Ledger, load_config};
-use flywheel_kit::{redeliver, start_logging, variable};
+use flywheel_kit::{Metrics, redeliver, start_logging, variable};
 use flywheel_model::{Event, Id, Refusal};
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
@@ -40,8 +40,12 @@ async fn take_in(ledger: &Ledger, batch: SqsEvent) -> SqsBatchResponse {
         }
     }
     match record(ledger, events, now).await {
-        Ok(left) => {
-            for (event, error) in left {
+        Ok(report) => {
+            // Only what is new to the ledger: events that come again are not counted again.
+            let mut metrics = Metrics::new("record");
+            report.appended.iter().for_each(|event| metrics.add_event(event));
+            metrics.print();
+            for (event, error) in report.failed {
                 tracing::warn!(%event, %error, "to be delivered again");
                 failed.extend(messages.remove(&event).unwrap_or_default());
             }

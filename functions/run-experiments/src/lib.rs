@@ -56,6 +56,8 @@ pub struct Report {
     pub refused: u64,
     /// Events that were told.
     pub told: u64,
+    /// Experiments that ran when the book was last read.
+    pub running: u64,
 }
 
 /// Reads a message of the queue.
@@ -156,6 +158,7 @@ impl<S: ExperimentStore, O: Observations, L: PromptLibrary, F: FeatureFlags, B: 
                 Err(NoAnswer::Later(why)) => return Err(Unavailable { what: "read the flags", why }),
             };
             let book = self.store.book().await?;
+            report.running = book.running().count() as u64;
             let outcomes = self.outcomes(&book).await?;
             let texts = self.texts(&book, &mut digests).await?;
             match next(policy, &book, &outcomes, &texts, &flags, now) {

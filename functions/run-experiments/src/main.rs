@@ -6,7 +6,8 @@ use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use flywheel_adapters::{
     ActionPolicy, AppConfigFlags, EventBridgeBus, ExperimentTable, S3Observations, S3Prompts, SignalTable, load_config,
 };
-use flywheel_kit::{Metrics, Redeliver, Unit, each_message, start_logging, variable};
+use flywheel_kit::{Metrics, Redeliver, each_message, start_logging, variable};
+use flywheel_model::FunctionFigure;
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use run_experiments::{Asked, Report, World, read};
@@ -40,9 +41,10 @@ async fn main() -> Result<(), Error> {
         .await;
         let report = reviewed.get();
         let mut metrics = Metrics::new("run-experiments");
-        metrics.add("UnitsCounted", Unit::Count, counted.get());
-        metrics.add("FlagsChanged", Unit::Count, report.changed);
-        metrics.add("FlagsNotChanged", Unit::Count, report.refused);
+        metrics.add(FunctionFigure::UnitsCounted, counted.get());
+        metrics.add(FunctionFigure::ExperimentsRunning, report.running);
+        metrics.add(FunctionFigure::FlagsChanged, report.changed);
+        metrics.add(FunctionFigure::FlagsNotChanged, report.refused);
         metrics.print();
         Ok::<SqsBatchResponse, Error>(response)
     }))

@@ -2,7 +2,8 @@
 
 use aws_lambda_events::event::sqs::SqsEvent;
 use flywheel_adapters::{ActionPolicy, BedrockKnowledgeBases, EventBridgeBus, S3Buckets, StateTable, WakeQueue, load_config};
-use flywheel_kit::{Metrics, Unit, start_logging, variable};
+use flywheel_kit::{Metrics, start_logging, variable};
+use flywheel_model::FunctionFigure;
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use sync_knowledge_bases::{Report, World, asks_for_sweep};
@@ -32,21 +33,20 @@ async fn main() -> Result<(), Error> {
 
 fn metrics(report: &Report) -> Metrics {
     let mut metrics = Metrics::new("sync-knowledge-bases");
-    for (name, value) in [
-        ("JobsStarted", report.jobs_started),
-        ("DocumentsSent", report.documents_sent),
-        ("Conflicts", report.conflicts),
-        ("Throttled", report.throttled),
-        ("Refused", report.refused),
-        ("AnswersLost", report.lost),
-        ("DocumentsIndexed", report.indexed),
-        ("DocumentsDeleted", report.deleted),
-        ("DocumentsQuarantined", report.quarantined),
-        ("DocumentsRetried", report.retries),
-        ("Holds", report.holds),
-        ("Races", report.races),
+    for (figure, value) in [
+        (FunctionFigure::JobsStarted, report.jobs_started),
+        (FunctionFigure::DocumentsSent, report.documents_sent),
+        (FunctionFigure::Conflicts, report.conflicts),
+        (FunctionFigure::Throttled, report.throttled),
+        (FunctionFigure::Refused, report.refused),
+        (FunctionFigure::AnswersLost, report.lost),
+        (FunctionFigure::DocumentsIndexed, report.indexed),
+        (FunctionFigure::DocumentsDeleted, report.deleted),
+        (FunctionFigure::DocumentsQuarantined, report.quarantined),
+        (FunctionFigure::DocumentsRetried, report.retries),
+        (FunctionFigure::Races, report.races),
     ] {
-        metrics.add(name, Unit::Count, value);
+        metrics.add(figure, value);
     }
     metrics
 }

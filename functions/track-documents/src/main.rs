@@ -2,7 +2,8 @@
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use flywheel_adapters::{EventBridgeBus, PolicySource, StateTable, WakeQueue, load_config};
-use flywheel_kit::{Metrics, Unit, redeliver, start_logging, variable};
+use flywheel_kit::{Metrics, redeliver, start_logging, variable};
+use flywheel_model::FunctionFigure;
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use track_documents::{Message, track};
@@ -19,11 +20,11 @@ async fn main() -> Result<(), Error> {
         let policy = policies.current().await?;
         let tracked = track(&log, &bus, &wakes, &policy, messages(event.payload), Timestamp::now()).await;
         let mut metrics = Metrics::new("track-documents");
-        metrics.add("ChangesRecorded", Unit::Count, tracked.recorded);
-        metrics.add("ChangesKnown", Unit::Count, tracked.known);
-        metrics.add("EventsPassedOver", Unit::Count, tracked.passed_over);
-        metrics.add("EventsRefused", Unit::Count, tracked.refused);
-        metrics.add("MessagesRedelivered", Unit::Count, tracked.failed.len() as u64);
+        metrics.add(FunctionFigure::ChangesRecorded, tracked.recorded);
+        metrics.add(FunctionFigure::ChangesKnown, tracked.known);
+        metrics.add(FunctionFigure::EventsPassedOver, tracked.passed_over);
+        metrics.add(FunctionFigure::EventsRefused, tracked.refused);
+        metrics.add(FunctionFigure::MessagesRedelivered, tracked.failed.len() as u64);
         metrics.print();
         Ok::<SqsBatchResponse, Error>(redeliver(tracked.failed))
     }))

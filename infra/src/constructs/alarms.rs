@@ -1,3 +1,5 @@
+use std::cell::RefCell;
+
 use serde_json::json;
 
 use super::physical;
@@ -5,7 +7,10 @@ use crate::cfn::{self, Exp, Parameter, Template, cloudwatch, sns};
 
 /// Where alarms go: an SNS topic, with an e-mail subscription where the stack's parameter names an address.
 #[derive(Debug)]
-pub struct Alarms(());
+pub struct Alarms {
+    /// Of those that were added, without the stack's.
+    names: RefCell<Vec<String>>,
+}
 
 const TOPIC: &str = "AlarmTopic";
 
@@ -55,7 +60,12 @@ impl Alarms {
                 },
             )
             .only_if("HasAlarmEmail");
-        Self(())
+        Self { names: RefCell::default() }
+    }
+
+    /// The names of all alarms that were added, in their order, without the stack's.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.names.borrow().clone()
     }
 
     /// The topic's ARN.
@@ -66,6 +76,7 @@ impl Alarms {
     /// An alarm on a metric of one thing that exceeds a threshold in five minutes. No data is no alarm: queues and
     /// functions at rest report nothing.
     pub(crate) fn above(&self, template: &mut Template, alarm: Alarm<'_>) {
+        self.names.borrow_mut().push(alarm.name.clone());
         template.add(
             format!("{}Alarm", super::logical(&alarm.name)),
             &cloudwatch::Alarm! {

@@ -179,7 +179,7 @@ impl Function {
                 },
             );
         }
-        AddedFunction { id: self.id, role_size: rendered(&statements) }
+        AddedFunction { id: self.id, memory_mb: self.memory_mb, role_size: rendered(&statements) }
     }
 }
 
@@ -187,6 +187,7 @@ impl Function {
 #[derive(Debug)]
 pub struct AddedFunction {
     id: String,
+    pub(crate) memory_mb: i32,
     /// How many characters its role's policy takes, give or take the lengths of names.
     pub(crate) role_size: usize,
 }

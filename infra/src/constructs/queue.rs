@@ -119,6 +119,11 @@ impl Queue {
         Grant::new("Consume", ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], vec![self.arn()])
     }
 
+    /// Its name, without the stack's.
+    pub(crate) const fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// The queue's URL.
     pub(crate) fn url(&self) -> Exp {
         cfn::reference(&self.id)
@@ -142,6 +147,11 @@ impl Queue {
     }
 }
 
+/// The name of a dead-letter queue, without the stack's.
+pub(crate) fn dead_letters_name(name: &str) -> String {
+    format!("{name}-dead-letters")
+}
+
 fn dead_letters_id(name: &str) -> String {
     format!("{}DeadLetterQueue", logical(name))
 }
@@ -159,7 +169,7 @@ impl DeadLetters {
     }
 
     fn add(template: &mut Template, alarms: &Alarms, name: &str, redrive: Value) -> Self {
-        let (id, queue) = (dead_letters_id(name), format!("{name}-dead-letters"));
+        let (id, queue) = (dead_letters_id(name), dead_letters_name(name));
         template.add(
             id.as_str(),
             &sqs::Queue! {

@@ -2,12 +2,13 @@
 
 mod batch;
 mod env;
+mod events;
 mod metrics;
 mod trigger;
 
 pub use batch::{Redeliver, each_message, redeliver};
 pub use env::{MissingVariable, variable};
-pub use metrics::{Metrics, Unit};
+pub use metrics::Metrics;
 pub use trigger::trigger;
 
 /// Turns logs on: JSON lines on standard output, as CloudWatch wants them. `RUST_LOG` names the level; without it, info.

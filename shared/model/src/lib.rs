@@ -10,6 +10,7 @@ mod control;
 mod document;
 mod event;
 mod experiment;
+mod figure;
 mod finding;
 mod id;
 mod ledger;
@@ -34,6 +35,7 @@ pub use experiment::{
     ExperimentHoldReason, ExperimentOutcome, ExperimentPlan, ExperimentReceipt, ExperimentRun, ExperimentState, ExperimentVerdict,
     Guardrail, PromptVariant, experiment_subject,
 };
+pub use figure::{Figure, FunctionFigure, IntentFigure, Loop, LoopFigure, NAMESPACE, OTHER_INTENTS};
 pub use finding::{
     Count, Evidence, Failure, FailureReason, Finding, FindingHold, Hour, Metric, Observation, Rate, Rates, Scope, Series, UNCLASSIFIED,
 };

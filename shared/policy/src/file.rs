@@ -8,6 +8,7 @@ use flywheel_model::{CaptureReason, DataSourceId, Key, Metric};
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::costs::Costs;
 use crate::error::{PolicyErrors, Problem};
 use crate::experiments::Experiments;
 use crate::preflight::Preflight;
@@ -53,6 +54,8 @@ pub(crate) struct File {
     alarm: Vec<AlarmTable>,
     #[serde(default)]
     timeout: Vec<Spanned<TimeoutTable>>,
+    #[serde(default)]
+    costs: Costs,
 }
 
 #[derive(Deserialize)]
@@ -263,6 +266,7 @@ pub(crate) fn validate(text: &str, file: File) -> Result<Policy, PolicyErrors> {
     let intents = check.intents(file.intent);
     let alarms = file.alarm.into_iter().filter_map(|alarm| check.alarm(alarm)).collect();
     let timeouts = check.timeouts(file.timeout);
+    let costs = check.costs(file.costs);
     let mut seen = BTreeSet::new();
     let mut data_sources = Vec::new();
     for source in file.data_source {
@@ -303,6 +307,7 @@ pub(crate) fn validate(text: &str, file: File) -> Result<Policy, PolicyErrors> {
             intents,
             alarms,
             timeouts,
+            costs,
             version: String::new(),
         })
     } else {

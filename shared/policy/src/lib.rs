@@ -5,6 +5,7 @@
 //! good one stays.
 
 mod capture;
+mod costs;
 mod error;
 mod experiments;
 mod file;
@@ -17,6 +18,7 @@ use flywheel_model::DataSourceId;
 use sha2::{Digest, Sha256};
 
 pub use capture::CapturePolicy;
+pub use costs::CostPolicy;
 pub use error::{PolicyErrors, Problem};
 pub use experiments::{ExperimentIntent, ExperimentPolicy, FlagPlace, Freeze, Risk, Unit};
 pub use preflight::{PreflightPolicy, WhenUnable};
@@ -60,6 +62,8 @@ pub struct Policy {
     pub alarms: Vec<AlarmMapping>,
     /// Limits that may be changed: no setting twice, and no run cut by two of them.
     pub timeouts: Vec<TimeoutPolicy>,
+    /// What things cost, for the dashboards.
+    pub costs: CostPolicy,
     /// The first 16 hexadecimal digits of the file's SHA-256: tells two policies apart in the ledger.
     pub version: String,
 }
