@@ -154,14 +154,14 @@ mod tests {
     fn each_value_of_a_dimension_has_a_line_of_its_own() {
         let mut metrics = Metrics::new("test");
         metrics.add(FunctionFigure::EventsRecorded, 3);
-        metrics.add_of_loop(LoopFigure::Holds, Loop::Cases, 1);
+        metrics.add_of_loop(LoopFigure::Holds, Loop::Tests, 1);
         metrics.add_of_loop(LoopFigure::Holds, Loop::Timeouts, 2);
         metrics.add_of_intent(IntentFigure::Conversations, "billing", 4);
         let lines: Vec<Value> = metrics.lines(1).collect();
         lines.iter().for_each(is_valid);
         let of = |dimension: &str, value: &str| lines.iter().find(|line| line[dimension] == value).expect("a line");
         assert_eq!(lines.len(), 4);
-        assert_eq!((&of("Loop", "cases")["Holds"], &of("Loop", "timeouts")["Holds"]), (&json!(1), &json!(2)));
+        assert_eq!((&of("Loop", "tests")["Holds"], &of("Loop", "timeouts")["Holds"]), (&json!(1), &json!(2)));
         assert_eq!(of("Intent", "billing")["Conversations"], 4);
     }
 

@@ -5,8 +5,6 @@
 
 use std::fmt;
 
-use crate::{Body, Event, Metric};
-
 /// The namespace of all of them.
 pub const NAMESPACE: &str = "Flywheel";
 
@@ -207,85 +205,5 @@ figures! {
         InputTokens,
         /// Tokens that models wrote for them, as far as they tell.
         OutputTokens,
-    }
-}
-
-/// The loops, each from signals to what came of an action.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Loop {
-    /// Documents and topics: knowledge bases are synchronised.
-    KnowledgeBases,
-    /// Retrievals that fail become evaluation cases.
-    Cases,
-    /// Conversations that fail become regression tests.
-    Tests,
-    /// Prompts are compared.
-    Experiments,
-    /// Limits on how long workflows may run are moved.
-    Timeouts,
-    /// Releases are checked before they start.
-    Releases,
-}
-
-impl Loop {
-    /// All of them.
-    pub const ALL: [Self; 6] = [Self::KnowledgeBases, Self::Cases, Self::Tests, Self::Experiments, Self::Timeouts, Self::Releases];
-
-    /// Its name, the value of the dimension.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::KnowledgeBases => "knowledge-bases",
-            Self::Cases => "cases",
-            Self::Tests => "tests",
-            Self::Experiments => "experiments",
-            Self::Timeouts => "timeouts",
-            Self::Releases => "releases",
-        }
-    }
-
-    /// The loop that acts where a rate gets worse.
-    #[must_use]
-    pub const fn that_answers(metric: Metric) -> Self {
-        match metric {
-            Metric::FailedResponses | Metric::RetrievalFailures => Self::KnowledgeBases,
-            Metric::ConversationFailures => Self::Tests,
-            Metric::Resolution => Self::Experiments,
-            Metric::Timeouts => Self::Timeouts,
-            Metric::FailedReleases => Self::Releases,
-        }
-    }
-
-    /// The loop that an event is a step of; none of what comes in from outside, and of what is about all loops.
-    #[must_use]
-    pub const fn of(event: &Event) -> Option<Self> {
-        Some(match &event.body {
-            Body::InputRefused(_) | Body::SignalsKept(_) | Body::ActionsStopped(_) | Body::ActionsResumed(_) => return None,
-            Body::DocumentChanged(_)
-            | Body::SyncDecided(_)
-            | Body::SyncHeld(_)
-            | Body::SyncAnswered(_)
-            | Body::SyncEnded(_)
-            | Body::DocumentSettled(_)
-            | Body::RefreshDecided(_)
-            | Body::RefreshHeld(_)
-            | Body::RefreshEnded(_)
-            | Body::AskedAgain(_) => Self::KnowledgeBases,
-            Body::FindingOpened(finding) | Body::FindingUpdated(finding) | Body::FindingClosed(finding) => {
-                Self::that_answers(finding.metric)
-            }
-            Body::FindingHeld(hold) => Self::that_answers(hold.metric),
-            Body::CaseCaptured(_) | Body::CaptureHeld(_) => Self::Cases,
-            Body::TestsDecided(_) | Body::TestsHeld(_) | Body::TestsKept(_) | Body::TestProved(_) => Self::Tests,
-            Body::ExperimentDecided(_) | Body::ExperimentHeld(_) | Body::FlagChanged(_) | Body::ExperimentConcluded(_) => Self::Experiments,
-            Body::TimeoutDecided(_) | Body::TimeoutHeld(_) | Body::TimeoutAnswered(_) | Body::TimeoutVerified(_) => Self::Timeouts,
-            Body::PreflightDecided(_) | Body::PreflightHeld(_) | Body::PreflightWritten(_) | Body::PreflightMade(_) => Self::Releases,
-        })
-    }
-}
-
-impl fmt::Display for Loop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }

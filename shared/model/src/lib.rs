@@ -14,6 +14,7 @@ mod figure;
 mod finding;
 mod id;
 mod ledger;
+mod loops;
 mod preflight;
 mod refresh;
 mod regression;
@@ -35,12 +36,13 @@ pub use experiment::{
     ExperimentHoldReason, ExperimentOutcome, ExperimentPlan, ExperimentReceipt, ExperimentRun, ExperimentState, ExperimentVerdict,
     Guardrail, PromptVariant, experiment_subject,
 };
-pub use figure::{Figure, FunctionFigure, IntentFigure, Loop, LoopFigure, NAMESPACE, OTHER_INTENTS};
+pub use figure::{Figure, FunctionFigure, IntentFigure, LoopFigure, NAMESPACE, OTHER_INTENTS};
 pub use finding::{
     Count, Evidence, Failure, FailureReason, Finding, FindingHold, Hour, Metric, Observation, Rate, Rates, Scope, Series, UNCLASSIFIED,
 };
 pub use id::{DataSourceId, Id};
 pub use ledger::{LedgerEntry, Place};
+pub use loops::Loop;
 pub use preflight::{Backtest, Need, PreflightChange, PreflightCheck, PreflightHold, PreflightReceipt, PreflightRun};
 pub use refresh::{AskedAgain, Refresh, RefreshHold, Refreshed};
 pub use regression::{

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use flywheel_model::{Body, Event, Id};
+use flywheel_model::{Body, Event, Id, Loop};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::describe::describe;
 use crate::lineage::Lineage;
-use crate::loops::{Loop, Stage, changes_application, is_dry_run, is_undone, loop_of, person, stage_of};
 use crate::report::{Numbers, Report};
+use crate::stages::{Stage, changes_application, is_dry_run, is_undone, person, stage_of};
 use crate::words::{count, listed, number, quoted, shortened, time};
 
 /// Who decides where no person is named.
@@ -79,7 +79,7 @@ impl Audit {
         let told = |is_it: &dyn Fn(&Event) -> bool| report.events.iter().filter(|event| is_it(event)).map(|event| entry(event)).collect();
         let mut changes = BTreeMap::<Loop, BTreeMap<String, Vec<Entry>>>::new();
         for event in report.events.iter().filter(|event| changes_application(event)) {
-            if let Some(of) = loop_of(event) {
+            if let Some(of) = Loop::of(event) {
                 changes.entry(of).or_default().entry(event.kind().to_owned()).or_default().push(entry(event));
             }
         }

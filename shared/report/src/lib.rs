@@ -4,15 +4,15 @@
 mod audit;
 mod describe;
 mod lineage;
-mod loops;
 mod page;
 mod pictures;
 mod report;
+mod stages;
 mod words;
 
 pub use audit::{Audit, Entry};
 pub use describe::{describe, explanation};
 pub use lineage::Lineage;
-pub use loops::{Loop, Stage, changes_application, hold_reason, is_dry_run, is_undone, loop_of, person, stage_of};
 pub use page::page;
 pub use report::{Need, Numbers, Report, Summary};
+pub use stages::{Stage, changes_application, hold_reason, is_dry_run, is_undone, person, stage_of};

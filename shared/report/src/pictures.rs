@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use flywheel_model::{
-    AskedAgain, Body, Event, Evidence, ExperimentOutcome, Finding, Id, Key, Metric, PreflightChange, Rates, SuiteDecision, TestProved,
-    TimeoutChange, TimeoutOutcome, TimeoutVerdict,
+    AskedAgain, Body, Event, Evidence, ExperimentOutcome, Finding, Id, Key, Loop, Metric, PreflightChange, Rates, SuiteDecision,
+    TestProved, TimeoutChange, TimeoutOutcome, TimeoutVerdict,
 };
 use jiff::Timestamp;
 
 use crate::describe::rate_of;
-use crate::loops::{Loop, loop_of};
 use crate::report::{Report, finding_of};
 use crate::words::{count, listed, number, percent, points, quoted, seconds, short};
 
@@ -83,7 +82,7 @@ pub(crate) fn pictures(report: &Report<'_>, of: Loop) -> Vec<Picture> {
     pictures.extend(of_proofs(report, of));
     pictures.extend(of_suites(report, of));
     pictures.sort_by(|(one, _), (other, _)| other.cmp(one));
-    debug_assert!(pictures.iter().all(|(_, picture)| report.lineage.get(&picture.event).is_none_or(|event| loop_of(event) == Some(of))));
+    debug_assert!(pictures.iter().all(|(_, picture)| report.lineage.get(&picture.event).is_none_or(|event| Loop::of(event) == Some(of))));
     pictures.into_iter().map(|(_, picture)| picture).collect()
 }
 

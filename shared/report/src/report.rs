@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flywheel_model::{
-    Answer, Body, CaptureHoldReason, Event, ExperimentHoldReason, Fate, Finding, Id, SuiteChangeKind, TimeoutAnswer, TimeoutPurpose,
+    Answer, Body, CaptureHoldReason, Event, ExperimentHoldReason, Fate, Finding, Id, Loop, SuiteChangeKind, TimeoutAnswer, TimeoutPurpose,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::describe::{describe, rate_of};
 use crate::lineage::Lineage;
-use crate::loops::{Loop, Stage, hold_reason, is_dry_run, is_undone, loop_of, stage_of};
+use crate::stages::{Stage, hold_reason, is_dry_run, is_undone, stage_of};
 use crate::words::{count, shell};
 
 /// What is told of a period.
@@ -118,7 +118,7 @@ impl<'a> Report<'a> {
         events.sort_by(|one, other| one.by_time(other));
         let mut loops: BTreeMap<Loop, Numbers> = Loop::ALL.into_iter().map(|one| (one, Numbers::default())).collect();
         for event in &events {
-            if let Some(numbers) = loop_of(event).and_then(|of| loops.get_mut(&of)) {
+            if let Some(numbers) = Loop::of(event).and_then(|of| loops.get_mut(&of)) {
                 numbers.add(event);
             }
         }
@@ -142,7 +142,7 @@ impl<'a> Report<'a> {
 
     /// The events of a loop, in the order of time.
     pub fn of_loop(&self, of: Loop) -> impl Iterator<Item = &'a Event> {
-        self.events.iter().copied().filter(move |event| loop_of(event) == Some(of))
+        self.events.iter().copied().filter(move |event| Loop::of(event) == Some(of))
     }
 
     /// How many events there are of a kind.
@@ -176,7 +176,7 @@ fn needs(events: &[&Event], lineage: &Lineage<'_>) -> Vec<Need> {
 }
 
 fn tell(needs: &mut Vec<Need>, event: &Event, what: String, next: impl Into<String>) {
-    needs.push(Need { of: loop_of(event), what, next: next.into(), event: event.id.clone() });
+    needs.push(Need { of: Loop::of(event), what, next: next.into(), event: event.id.clone() });
 }
 
 fn stopped(events: &[&Event], needs: &mut Vec<Need>) {

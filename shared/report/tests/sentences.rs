@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
 
-use flywheel_model::Body;
-use flywheel_report::{Stage, describe, hold_reason, loop_of, stage_of};
+use flywheel_model::{Body, Loop};
+use flywheel_report::{Stage, describe, hold_reason, stage_of};
 
 #[test]
 fn every_kind_of_event_has_its_sentence() {
@@ -15,7 +15,7 @@ fn every_kind_of_event_has_its_sentence() {
     for (_, event) in support::examples() {
         let sentence = describe(&event);
         assert!(sentence.len() > 20 && sentence.ends_with('.') && !sentence.contains(['<', '\n']), "{}: {sentence}", event.kind());
-        let of = loop_of(&event).map_or("all", flywheel_report::Loop::as_str);
+        let of = Loop::of(&event).map_or("all", Loop::as_str);
         let _ = writeln!(told, "{} | {of} | {} | {sentence}", event.kind(), stage_of(&event).as_str());
     }
     let file = support::file("shared/report/tests/sentences.txt");

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use flywheel_report::{Loop, Numbers, Summary};
+use flywheel_model::Loop;
+use flywheel_report::{Numbers, Summary};
 use serde::{Deserialize, Serialize};
 
 use super::cases::Tool;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use flywheel_report::{Loop, Numbers};
+use flywheel_model::Loop;
+use flywheel_report::Numbers;
 use serde::Serialize;
 
 use super::experiments::Experiments;

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flywheel_model::{Event, Id};
+use flywheel_model::{Event, Id, Loop};
 use maud::{Markup, html};
 
 use crate::describe::{describe, explanation};
-use crate::loops::{Loop, Stage, is_dry_run, is_undone, loop_of, stage_of};
 use crate::report::Report;
+use crate::stages::{Stage, is_dry_run, is_undone, stage_of};
 use crate::words::{count, listed, number, time};
 
 /// Entries of each stage of each loop that are shown, the newest.
@@ -38,7 +38,7 @@ impl<'a> Shown<'a> {
             let mut many = BTreeMap::<Stage, usize>::new();
             let mut left_out = BTreeMap::<Stage, u64>::new();
             let mut events = Vec::new();
-            for event in report.events.iter().rev().filter(|event| loop_of(event) == of) {
+            for event in report.events.iter().rev().filter(|event| Loop::of(event) == of) {
                 let stage = stage_of(event);
                 let place = many.entry(stage).or_default();
                 *place += 1;
@@ -56,7 +56,7 @@ impl<'a> Shown<'a> {
 
     /// Where on the page an event is told: at its entry, or at those of its loop.
     pub(super) fn address(&self, event: &Event) -> String {
-        if self.ids.contains(&event.id) { format!("#{}", anchor(&event.id)) } else { format!("#entries-{}", name(loop_of(event))) }
+        if self.ids.contains(&event.id) { format!("#{}", anchor(&event.id)) } else { format!("#entries-{}", name(Loop::of(event))) }
     }
 
     /// Where on the page an id is told, if it is.

@@ -4,16 +4,16 @@ mod chart;
 mod entries;
 mod timeline;
 
-use flywheel_model::{Body, Event};
+use flywheel_model::{Body, Event, Loop};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use self::chart::{chart, holds, image};
 use self::entries::{Shown, entries};
 use self::timeline::timeline;
 use crate::describe::describe;
-use crate::loops::{Loop, Stage, stage_of};
 use crate::pictures::pictures;
 use crate::report::{Numbers, Report, Summary};
+use crate::stages::{Stage, stage_of};
 use crate::words::{count, minute, number, shortened};
 
 const STYLE: &str = include_str!("style.css");

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use flywheel_model::{Body, Event};
+use flywheel_model::{Body, Event, Loop};
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 
 use super::entries::Shown;
 use crate::describe::describe;
-use crate::loops::{Loop, Stage, is_undone, stage_of};
 use crate::report::Report;
+use crate::stages::{Stage, is_undone, stage_of};
 use crate::words::{count, listed, shortened, time};
 
 /// Places along the time: what falls into one is one mark.
