@@ -9,6 +9,7 @@ mod explain;
 mod junit;
 mod ledger;
 mod output;
+mod policy;
 mod preflight;
 mod releases;
 mod replay;
@@ -72,6 +73,9 @@ enum Command {
     Report(report::Report),
     /// The whole story of an event or a subject: what it came of, what it led to
     Explain(explain::Explain),
+    /// The file that says what is watched, and how far Flywheel may go
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// What would have been found in the last days, by this policy or another one
     Replay(replay::Replay),
     /// Documents for governance: what was changed, who decided it, what was taken back
@@ -130,6 +134,10 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode> {
         }
         Command::Explain(explain) => {
             explain.run(&Site::connect(arguments.stack).await?, output).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Policy(command) => {
+            policy::run(command, arguments.stack, output).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Replay(replay) => {

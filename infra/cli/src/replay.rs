@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use flywheel_adapters::FindingTable;
 use flywheel_engine::findings::History;
@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::output::Output;
+use crate::policy::read;
 use crate::site::Site;
 
 #[derive(Args)]
@@ -52,7 +53,7 @@ struct Replayed {
 
 impl Replay {
     pub(crate) async fn run(self, site: &Site, output: &Output) -> Result<()> {
-        let other = self.policy.as_ref().map(read).transpose()?;
+        let other = self.policy.as_deref().map(read).transpose()?;
         let in_force = site.policy().await?;
         let memory = FindingTable::new(&site.sdk, site.output("SignalsTable")?.to_owned());
         let mut histories = BTreeMap::new();
@@ -79,11 +80,6 @@ impl Replay {
         events.retain(|event| self.holds || event.kind() != "finding.held");
         Found { policy: policy.version.clone(), events }
     }
-}
-
-fn read(file: &PathBuf) -> Result<Policy> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    Policy::parse(&text).map_err(|problems| anyhow!("{} is not valid:\n{problems}\nnext: mend these lines", file.display()))
 }
 
 /// What tells whether two policies found the same: the kind, where and when.

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use flywheel_model::CaptureReason;
+use serde::Serialize;
 
 /// When a retrieval becomes an evaluation case, and how long it is kept.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CapturePolicy {
     /// A retrieval is captured if its reasons, each weighed by its strength, come to this much together. 0.01 to 10, default
     /// 0.5: any one reason of full weight.

@@ -1,14 +1,14 @@
 //! What the policy says of money, and which intents have metrics of their own.
 
 use flywheel_model::{Key, OTHER_INTENTS};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use crate::Policy;
 use crate::file::Check;
 
 /// What things cost the team, in dollars, where it says so. Only the dashboards go by it: nothing is decided by it.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct CostPolicy {
     /// A million tokens that a model reads. 0 to 10,000.
     pub million_input_tokens: Option<f64>,

@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 
 use flywheel_model::Key;
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use crate::file::Check;
 
 /// When experiments are made, how far they may go, and which intents they are about.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ExperimentPolicy {
     /// Where the application's feature flags are; none: no experiments.
+    #[serde(flatten)]
     pub flags: Option<FlagPlace>,
     /// The AppConfig deployment strategy that splits are put in force with. Default `AppConfig.AllAtOnce`, which
     /// bakes for ten minutes, in which no other one may begin.
@@ -49,8 +50,10 @@ pub struct ExperimentPolicy {
     /// The error that each guardrail may have over all looks. 0.0001 to 0.5, default 0.01.
     pub guardrail_error: f64,
     /// A conversation that takes longer is slow; none: time is no guardrail.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub slow_seconds: Option<u32>,
     /// A conversation that takes more tokens, read and written, is costly; none: tokens are no guardrail.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub costly_tokens: Option<u32>,
     /// Whether a person approves each experiment before it starts. One with a variant that a model wrote always waits for that,
     /// unless `start_proposed` says otherwise.
@@ -60,10 +63,13 @@ pub struct ExperimentPolicy {
     /// What no prompt may say, in lower case.
     pub forbidden: Vec<String>,
     /// The Bedrock model that may propose a variant where the library has none left; none: only people write them.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// While these last nothing starts, widens or is promoted. Ends and stops go on.
+    #[serde(rename = "freeze")]
     pub freezes: Vec<Freeze>,
     /// The intents that experiments may be made for, each once.
+    #[serde(rename = "intent")]
     pub intents: Vec<ExperimentIntent>,
 }
 
@@ -89,7 +95,7 @@ impl ExperimentPolicy {
 }
 
 /// What counts as one unit of an experiment.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
     /// A user: the first conversation of each that comes in counts. Several of one user's are not independent.
@@ -100,7 +106,7 @@ pub enum Unit {
 }
 
 /// Where feature flags are: ids that AppConfig gave.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FlagPlace {
     /// The application.
     pub application: String,
@@ -111,7 +117,7 @@ pub struct FlagPlace {
 }
 
 /// A time in which nothing is to change.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Freeze {
     /// Its first moment.
     pub from: Timestamp,
@@ -120,7 +126,7 @@ pub struct Freeze {
 }
 
 /// An intent that experiments may be made for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExperimentIntent {
     /// The intent.
     pub intent: Key,
@@ -136,7 +142,7 @@ pub struct ExperimentIntent {
 }
 
 /// How much a person has to say.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Risk {
     /// A winner is promoted at once.

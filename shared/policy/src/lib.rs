@@ -6,28 +6,33 @@
 
 mod capture;
 mod costs;
+mod differences;
 mod error;
 mod experiments;
 mod file;
+mod oddities;
 mod preflight;
 mod regression;
 mod signals;
 mod timeouts;
 
 use flywheel_model::DataSourceId;
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 pub use capture::CapturePolicy;
 pub use costs::CostPolicy;
+pub use differences::{Change, Difference, differences};
 pub use error::{PolicyErrors, Problem};
 pub use experiments::{ExperimentIntent, ExperimentPolicy, FlagPlace, Freeze, Risk, Unit};
+pub use oddities::{Oddity, oddities};
 pub use preflight::{PreflightPolicy, WhenUnable};
 pub use regression::{Assistant, TestPolicy, TestTarget};
 pub use signals::{AlarmMapping, Class, EvaluationLimit, FailurePolicy, FindingPolicy, FindingRule, GuardrailId, Measure, SignalPolicy};
 pub use timeouts::{ExplorationPolicy, OtherLimit, TimeoutPolicy};
 
-/// A validated policy.
-#[derive(Debug, Clone, PartialEq)]
+/// A validated policy. It is written as its file is, with every default filled in.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Policy {
     /// Whether decisions are carried out.
     pub mode: Mode,
@@ -36,9 +41,11 @@ pub struct Policy {
     /// What Bedrock allows this account, shared by everything that Flywheel does.
     pub quotas: Quotas,
     /// Which documents feed which data source. No data source twice; with `unseen_sources` at least one.
+    #[serde(rename = "data_source")]
     pub data_sources: Vec<DataSource>,
     /// Data sources that Flywheel cannot see changing: a web crawler, Confluence, SharePoint … They are synchronised when a
     /// finding asks for it.
+    #[serde(rename = "unseen_source")]
     pub unseen_sources: Vec<DataSourceId>,
     /// How signals are taken in.
     pub signals: SignalPolicy,
@@ -55,16 +62,21 @@ pub struct Policy {
     /// When experiments on prompts are made.
     pub experiments: ExperimentPolicy,
     /// Topics of retrievals, each name once.
+    #[serde(rename = "topic")]
     pub topics: Vec<Class>,
     /// Intents of conversations, each name once.
+    #[serde(rename = "intent")]
     pub intents: Vec<Class>,
     /// Alarms that stand for findings.
+    #[serde(rename = "alarm")]
     pub alarms: Vec<AlarmMapping>,
     /// Limits that may be changed: no setting twice, and no run cut by two of them.
+    #[serde(rename = "timeout")]
     pub timeouts: Vec<TimeoutPolicy>,
     /// What things cost, for the dashboards.
     pub costs: CostPolicy,
     /// The first 16 hexadecimal digits of the file's SHA-256: tells two policies apart in the ledger.
+    #[serde(skip)]
     pub version: String,
 }
 
@@ -79,7 +91,7 @@ pub enum Mode {
 }
 
 /// How document changes become synchronisations of a knowledge base.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SyncPolicy {
     /// Up to this many changed documents of one data source are ingested directly. With more it wants an ingestion job,
     /// which reads the whole data source; until it may have one it goes on directly with what the others leave of the
@@ -106,7 +118,7 @@ pub struct SyncPolicy {
 
 /// Bedrock's quotas for one account and Region. The defaults are those of the Bedrock service quotas page in November
 /// 2026; they are configuration because accounts and Regions differ.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Quotas {
     /// Ingestion jobs running at once in the account. Default 5.
     pub running_jobs: u32,
@@ -121,9 +133,10 @@ pub struct Quotas {
 }
 
 /// Which documents feed one data source of one knowledge base.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DataSource {
     /// The knowledge base and its data source.
+    #[serde(flatten)]
     pub id: DataSourceId,
     /// The bucket that holds the documents.
     pub bucket: String,

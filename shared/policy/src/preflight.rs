@@ -6,7 +6,7 @@ use toml::Spanned;
 use crate::file::Check;
 
 /// When releases fail often enough for checks before them, and how such checks work.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PreflightPolicy {
     /// The share of releases that fail for preventable causes from which on checks are added. 0.01 to 1, default 0.4.
     pub failed_share: f64,

@@ -1,13 +1,13 @@
 //! What the policy says of regression tests.
 
 use flywheel_model::Key;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use crate::file::Check;
 
 /// When failed conversations become regression tests, how many, and how tests are run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TestPolicy {
     /// Tests of one intent that are proposed or active. 1 to 500, default 40.
     pub at_most: u32,
@@ -30,8 +30,10 @@ pub struct TestPolicy {
     /// … and how sure that must be, either way. 0.8 to 0.999, default 0.95. Both decide how many runs a gate needs.
     pub confidence: f64,
     /// The Bedrock model that may propose titles and questions for a judge; none: rules alone write them.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// The assistants that tests are run against. The first that serves an intent proves its new tests.
+    #[serde(rename = "target")]
     pub targets: Vec<TestTarget>,
 }
 
@@ -55,24 +57,27 @@ impl TestPolicy {
 }
 
 /// An assistant that tests are run against.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TestTarget {
     /// What it is called.
     pub name: Key,
     /// The intents that it serves; empty for all.
     pub intents: Vec<Key>,
     /// How it is asked.
+    #[serde(flatten)]
     pub assistant: Assistant,
 }
 
 /// How an assistant is asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub enum Assistant {
     /// An HTTP endpoint that takes the conversation so far and gives the assistant's next turn.
     Endpoint {
         /// Its address.
         url: String,
         /// The secret of Secrets Manager that holds the value of its `Authorization` header.
+        #[serde(skip_serializing_if = "Option::is_none")]
         secret: Option<String>,
     },
     /// A Bedrock model, through Converse.

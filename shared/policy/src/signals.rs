@@ -1,9 +1,11 @@
 //! What the policy says of signals and findings.
 
 use flywheel_model::{Key, Metric};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 
 /// How signals are taken in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SignalPolicy {
     /// A signal counts if it is at most this many hours old when it arrives; an older one is reported and not counted.
     /// 1 to 168, default 24.
@@ -12,8 +14,10 @@ pub struct SignalPolicy {
     /// 600.
     pub quiet_seconds: u32,
     /// The bucket where Bedrock's model invocation logging puts bodies over 100 KB. Without it their text is not read.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub invocation_log_bucket: Option<String>,
     /// The Bedrock guardrail that finds personal data which no pattern sees. Without it names stay.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub guardrail: Option<GuardrailId>,
 }
 
@@ -26,20 +30,27 @@ pub struct GuardrailId {
     pub version: String,
 }
 
+impl Serialize for GuardrailId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}:{}", self.id, self.version))
+    }
+}
+
 /// What speaks for a failure.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FailurePolicy {
     /// A reply that has one of these phrases in it and tells nothing else is "I do not know". Matched as whole words, in
     /// any case; short forms ("don't") and long ones are the same, and `*` stands for up to five words.
     pub no_answer: Vec<String>,
     /// Evaluators' scores that are failures.
+    #[serde(rename = "evaluation")]
     pub evaluations: Vec<EvaluationLimit>,
     /// Evaluators' labels that are failures, whatever their score, in lower case.
     pub failed_labels: Vec<String>,
 }
 
 /// Below which score an evaluation is a failure.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EvaluationLimit {
     /// The evaluation's name, in any case.
     pub name: String,
@@ -48,7 +59,7 @@ pub struct EvaluationLimit {
 }
 
 /// A rule that gives retrievals a topic, or conversations an intent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Class {
     /// The topic or intent.
     pub name: Key,
@@ -56,13 +67,15 @@ pub struct Class {
     /// first in the file among equals.
     pub words: Vec<String>,
     /// Tools whose call counts as one of the words. Intents only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<String>,
     /// The knowledge bases that serve it: those that a finding about it may synchronise. Topics only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub knowledge_bases: Vec<String>,
 }
 
 /// A team's own alarm that stands for a finding.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AlarmMapping {
     /// The alarm's name, as a glob.
     pub name: String,
@@ -73,7 +86,7 @@ pub struct AlarmMapping {
 }
 
 /// When a change is a finding.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FindingPolicy {
     /// Days of the past that the present is compared with. 7 to 35, default 28.
     pub baseline_days: u32,
@@ -88,11 +101,21 @@ pub struct FindingPolicy {
     /// for more evidence of small changes.
     pub drift_a_month: f64,
     /// The rule of each metric, in the order of [`Metric::ALL`].
+    #[serde(flatten, serialize_with = "by_metric")]
     rules: [FindingRule; 6],
 }
 
+/// Each rule under the name of its metric, as in the file.
+fn by_metric<S: Serializer>(rules: &[FindingRule; 6], serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(rules.len()))?;
+    for (metric, rule) in Metric::ALL.into_iter().zip(rules) {
+        map.serialize_entry(metric.as_str(), rule)?;
+    }
+    map.end()
+}
+
 /// When a change of one metric is large enough.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct FindingRule {
     /// The smallest change that matters: of the rate itself, 0.15 for 15% more than before (or, of resolution, less).
     pub change: f64,

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::ops::{Range, RangeInclusive};
 
 use flywheel_model::{Key, Setting};
-use serde::Deserialize;
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
 use toml::Spanned;
 
 use crate::file::Check;
@@ -15,15 +16,18 @@ const FUNCTION_AT_MOST: u32 = 900;
 const VISIBILITY_AT_MOST: u32 = 43_200;
 
 /// One limit that Flywheel may change, and how far.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TimeoutPolicy {
     /// The workflow, with the range of tool calls if there is one: what decisions about the limit are called by.
+    #[serde(skip)]
     pub name: Key,
     /// The workflow whose runs it cuts.
     pub workflow: Key,
     /// The runs among them that it cuts, by their calls of tools; all if the application does not tell them apart.
+    #[serde(flatten, serialize_with = "at_least_and_at_most")]
     pub tool_calls: Option<RangeInclusive<u32>>,
     /// Where the limit is set.
+    #[serde(serialize_with = "as_target")]
     pub target: Setting,
     /// No lower limit than this, in seconds. Default 1.
     pub floor_seconds: u32,
@@ -54,13 +58,15 @@ pub struct TimeoutPolicy {
     /// Limits inside it: a client or tool that the whole run waits for gives up after so many seconds.
     pub below: Vec<OtherLimit>,
     /// The queue that starts runs, if one does. Its visibility timeout is kept at six times the limit at least.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<String>,
     /// Whether a share of the runs may have a longer limit to learn when they end.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub exploration: Option<ExplorationPolicy>,
 }
 
 /// A limit that is not Flywheel's to change.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OtherLimit {
     /// Whose it is: "API Gateway", "read timeout of the SDK".
     pub name: String,
@@ -69,12 +75,38 @@ pub struct OtherLimit {
 }
 
 /// How far an exploration may go.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct ExplorationPolicy {
     /// The share of the runs with the longer limit. 0.001 to 0.2, default 0.05.
     pub share: f64,
     /// How long it lasts at most. 60 to 604,800 seconds, default a day.
     pub seconds: u32,
+}
+
+/// The range of tool calls in the two fields of the file.
+fn at_least_and_at_most<S: Serializer>(range: &Option<RangeInclusive<u32>>, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(None)?;
+    if let Some(range) = range {
+        map.serialize_entry("tool_calls_at_least", range.start())?;
+        if *range.end() < u32::MAX {
+            map.serialize_entry("tool_calls_at_most", range.end())?;
+        }
+    }
+    map.end()
+}
+
+/// The setting in the fields of the file.
+fn as_target<S: Serializer>(setting: &Setting, serializer: S) -> Result<S::Ok, S::Error> {
+    let (fields, field) = match setting {
+        Setting::Parameter { name, field } => (vec![("parameter", name)], field.as_ref()),
+        Setting::FunctionTimeout { function } => (vec![("function", function)], None),
+        Setting::QueueVisibility { queue } => (vec![("queue", queue)], None),
+        Setting::AppConfig { application, environment, profile, strategy, field } => {
+            let place = [("application", application), ("environment", environment), ("profile", profile), ("strategy", strategy)];
+            (place.to_vec(), field.as_ref())
+        }
+    };
+    serializer.collect_map(fields.into_iter().chain(field.map(|field| ("field", field))))
 }
 
 /// A `[[timeout]]` table as written.

@@ -1,10 +1,6 @@
 //! Where an event stands on the way of its loop.
 
-use std::fmt;
-
-use flywheel_model::{
-    Action, Body, CaptureHoldReason, Event, ExperimentVerdict, FindingHold, HoldReason, Metric, SuiteChangeKind, TimeoutPurpose,
-};
+use flywheel_model::{Action, Body, CaptureHoldReason, Event, ExperimentVerdict, FindingHold, HoldReason, SuiteChangeKind, TimeoutPurpose};
 use serde::{Deserialize, Serialize};
 
 use crate::describe::{why_experiment_waits, why_limit_stays};
