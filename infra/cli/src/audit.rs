@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Error, Result, anyhow, ensure};
 use clap::Args;
 use flywheel_report::Report;
 use jiff::Timestamp;
@@ -42,10 +42,10 @@ impl Audit {
         let (from, to) = (beginning(self.from)?, beginning(self.to.checked_add(1.day())?)?);
         let events = ledger(site)?.between(from, to).await?;
         let audit = flywheel_report::Audit::of(&Report::of(&events, from, to));
-        std::fs::create_dir_all(&self.output).with_context(|| refused(&self.output))?;
+        std::fs::create_dir_all(&self.output).map_err(|error| refused(&self.output, &error))?;
         let files = ["audit.md", "audit.json"].map(|name| self.output.join(name));
-        std::fs::write(&files[0], audit.markdown()).with_context(|| refused(&files[0]))?;
-        std::fs::write(&files[1], serde_json::to_string_pretty(&audit)? + "\n").with_context(|| refused(&files[1]))?;
+        std::fs::write(&files[0], audit.markdown()).map_err(|error| refused(&files[0], &error))?;
+        std::fs::write(&files[1], serde_json::to_string_pretty(&audit)? + "\n").map_err(|error| refused(&files[1], &error))?;
         let changes: usize = audit.changes.values().flat_map(|kinds| kinds.values()).map(Vec::len).sum();
         let words = format!(
             "{}\n{}\n  {changes} changes, {} taken back, {} words of people, {} inputs refused; {} entries of the ledger",
@@ -66,6 +66,6 @@ fn beginning(day: Date) -> Result<Timestamp> {
     Ok(Offset::UTC.to_timestamp(day.at(0, 0, 0, 0))?)
 }
 
-fn refused(path: &Path) -> String {
-    format!("cannot write {}\nnext: name another folder with --output", path.display())
+fn refused(path: &Path, error: &std::io::Error) -> Error {
+    anyhow!("cannot write {}: {error}\nnext: name another folder with --output", path.display())
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Result, anyhow};
 use clap::Args;
 use flywheel_report::{Numbers, Summary, page};
 use jiff::{SignedDuration, Timestamp};
@@ -37,7 +37,7 @@ impl Report {
         let events = ledger(site)?.between(from, to).await?;
         let report = flywheel_report::Report::of(&events, from, to);
         std::fs::write(&self.output, page(&report))
-            .with_context(|| format!("cannot write {}\nnext: name another file with --output", self.output.display()))?;
+            .map_err(|error| anyhow!("cannot write {}: {error}\nnext: name another file with --output", self.output.display()))?;
         let summary = report.summary();
         let words = told(&summary, &self.output);
         output.show(&Written { page: &self.output, summary }, &words)

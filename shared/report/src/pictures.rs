@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::describe::rate_of;
 use crate::report::{Report, finding_of};
-use crate::words::{count, listed, number, percent, points, quoted, seconds, short};
+use crate::words::{count, listed, number, percent, points, quoted, seconds, sentence_case, short};
 
 /// Values below each other on one scale, each with its interval.
 #[derive(Debug, Clone, PartialEq)]
@@ -131,16 +131,15 @@ fn of_finding(events: &[&Event]) -> Option<Picture> {
         tone: Tone::Expected,
     }];
     if !matches!(first.body, Body::FindingClosed(_)) {
-        rows.push(row("when it was found", before, Tone::Worse));
+        rows.push(row("when found", before, Tone::Worse));
     }
     if events.len() > 1 || rows.len() == 1 {
         let (_, rates) = rates_of(last)?;
         let over = matches!(last.body, Body::FindingClosed(_));
-        rows.push(if over { row("when it was over", rates, Tone::Better) } else { row("last seen", rates, Tone::Worse) });
+        rows.push(if over { row("when over", rates, Tone::Better) } else { row("last seen", rates, Tone::Worse) });
     }
     let note = "Bands: intervals of the change, valid however often one looks.".to_owned();
-    let mut title = rate_of(finding.metric, &finding.scope);
-    title[..1].make_ascii_uppercase();
+    let title = sentence_case(&rate_of(finding.metric, &finding.scope));
     // Of resolution, more is better: the colours say better and worse either way.
     let note = if finding.metric == Metric::Resolution { format!("{note} More is better.") } else { note };
     Some(Picture { event: first.id.clone(), title, note, scale: Scale::Share, rows })

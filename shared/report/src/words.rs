@@ -91,6 +91,12 @@ pub(crate) fn words(name: &str) -> String {
     name.replace('_', " ")
 }
 
+/// A text as the beginning of a sentence.
+pub(crate) fn sentence_case(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
+}
+
 /// The first digits of a hash, enough to tell it from others at a glance.
 pub(crate) fn short(hash: &str) -> &str {
     hash.get(..8).unwrap_or(hash)

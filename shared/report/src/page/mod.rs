@@ -10,11 +10,11 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use self::chart::{chart, holds, image};
 use self::entries::{Shown, entries};
 use self::timeline::timeline;
-use crate::describe::describe;
+use crate::describe::{describe, rate_of};
 use crate::pictures::pictures;
-use crate::report::{Numbers, Report, Summary};
+use crate::report::{Numbers, Report, Summary, finding_of};
 use crate::stages::{Stage, stage_of};
-use crate::words::{count, minute, number, shortened};
+use crate::words::{count, minute, number, sentence_case, shortened};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -22,6 +22,12 @@ const STYLE: &str = include_str!("style.css");
 const PICTURES: usize = 8;
 const IMAGES: usize = 3;
 const REASONS: usize = 12;
+
+/// Findings of a loop whose story is told, events that it is followed for, parts of it that are told, and characters of each.
+const STORIES: usize = 4;
+const FOLLOWED: usize = 200;
+const PARTS: usize = 10;
+const PART: usize = 240;
 
 /// Bytes of a picture that an event may carry.
 const LARGEST: usize = 100_000;
@@ -170,6 +176,7 @@ fn of_loop(of: Loop, numbers: &Numbers, report: &Report<'_>, shown: &Shown<'_>) 
                 }
                 @if rest > 0 { p.quiet { "And " (number(rest as u64)) " older." } }
             }
+            (stories(of, report, shown))
             @for (event, svg) in images.iter().rev().take(IMAGES) {
                 figure.carried {
                     figcaption { (describe(event)) @if let Some(address) = shown.find(&event.id) { " " a href=(address) { "The entry" } "." } }
@@ -179,6 +186,33 @@ fn of_loop(of: Loop, numbers: &Numbers, report: &Report<'_>, shown: &Shown<'_>) 
             @if !numbers.holds.is_empty() { (holds(&numbers.holds, REASONS)) }
             p { a href=(format!("#entries-{}", of.as_str())) { "All entries of this loop" } }
         }
+    }
+}
+
+/// What came of each finding, from its opening on, in the order of time.
+fn stories(of: Loop, report: &Report<'_>, shown: &Shown<'_>) -> Markup {
+    let opened: Vec<&Event> = report.of_loop(of).filter(|event| matches!(event.body, Body::FindingOpened(_))).collect();
+    let older = opened.len().saturating_sub(STORIES);
+    html! {
+        @for event in opened.iter().rev().take(STORIES) {
+            @let story = report.lineage.story(event, FOLLOWED);
+            details.story open {
+                summary { h3 { (finding_of(event).map_or_else(|| "Finding".to_owned(), |one| sentence_case(&rate_of(one.metric, &one.scope)))) ", and what came of it" } }
+                ol {
+                    @for part in story.iter().take(PARTS) {
+                        li {
+                            @let told = html! { time datetime=(part.at) { (part.at.strftime("%H:%M:%S")) } };
+                            @match shown.find(&part.id) { Some(address) => a href=(address) { (told) }, None => (told) }
+                            " " span.badge.(stage_of(part).as_str()) { (stage_of(part).as_str()) } " "
+                            (shortened(&describe(part), PART))
+                        }
+                    }
+                }
+                @if story.len() == 1 { p.quiet { "Nothing yet." } }
+                @if story.len() > PARTS { p.quiet { "And " (number((story.len() - PARTS) as u64)) " more: " code { "flywheel explain " (event.id) } "." } }
+            }
+        }
+        @if older > 0 { p.quiet { "And what came of " (count(older as u64, "older finding")) ": " code { "flywheel explain ID" } "." } }
     }
 }
 
