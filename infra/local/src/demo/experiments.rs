@@ -1,4 +1,4 @@
-//! Two intents of one gateway. A prompt for returns is tried and does harm: its guardrail stops it. Meanwhile the resolution of
+//! Two intents of one gateway. A prompt for returns is tried and does harm: it is stopped. Meanwhile the resolution of
 //! billing drops, and an experiment waits behind the first one: it starts then, one variant wins, and becomes what everybody
 //! gets.
 
@@ -71,7 +71,8 @@ pub(crate) struct Place {
 pub(crate) struct Experiments {
     pub(crate) conversations_sent: usize,
     pub(crate) queued_behind_a_running_one: bool,
-    pub(crate) stopped_by_guardrail: bool,
+    /// The harmful prompt was stopped: by its guardrail, or since it is surely worse, whichever the users tell first.
+    pub(crate) harm_stopped: bool,
     /// Units that it took to stop the harmful one, and to find the better one.
     pub(crate) units_until_stopped: u64,
     pub(crate) units_until_won: u64,
@@ -86,7 +87,7 @@ impl Experiments {
     pub(crate) fn good(&self) -> bool {
         let served = |intent: &str| self.served.get(intent).map(String::as_str);
         self.queued_behind_a_running_one
-            && self.stopped_by_guardrail
+            && self.harm_stopped
             && self.difference[0] > 0.0
             && (served("billing"), served("returns")) == (Some("invoice-first"), Some("baseline"))
     }
@@ -169,9 +170,9 @@ impl<'a> Day<'a> {
         terminal.detail(&plan.unwrap_or_default());
 
         let harm = self.until_concluded("returns", &returns, [0.7, 0.45], terminal).await?;
-        self.summary.stopped_by_guardrail = harm.conclusion.verdict == ExperimentVerdict::Guardrail;
+        self.summary.harm_stopped = matches!(harm.conclusion.verdict, ExperimentVerdict::Guardrail | ExperimentVerdict::Loser);
         self.summary.units_until_stopped = units(&harm.conclusion);
-        terminal.done("Stopped", &format!("{returns}, by its guardrail after {} users", self.summary.units_until_stopped));
+        terminal.done("Stopped", &format!("{returns}: {}, after {} users", harm.conclusion.verdict, self.summary.units_until_stopped));
         terminal.detail(&harm.conclusion.explanation);
 
         let won = self.until_concluded("billing", billing.as_str(), [0.42, 0.62], terminal).await?;
