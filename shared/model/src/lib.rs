@@ -19,6 +19,7 @@ mod preflight;
 mod refresh;
 mod regression;
 mod signal;
+mod stage;
 mod sync;
 mod timeout;
 mod transcript;
@@ -53,6 +54,7 @@ pub use signal::{
     Alarm, AlarmState, Check, Conversation, Evaluation, Fact, Feedback, Key, KeyError, Passage, Rating, Release, Retrieval, Role,
     RunStatus, Signal, ToolCall, ToolResult, Turn, WorkflowRun,
 };
+pub use stage::Stage;
 pub use sync::{Action, Answer, DocumentOutcome, Fate, Hold, HoldReason, JobEnd, JobStatistics, Outcome, Receipt, SentDocument};
 pub use timeout::{
     Exploration, Limit, Setting, SettingChange, TimeoutAnswer, TimeoutChange, TimeoutHold, TimeoutHoldReason, TimeoutOutcome,

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use flywheel_model::{Body, Event, Id, Loop};
+use flywheel_model::{Body, Event, Id, Loop, Stage};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::describe::describe;
 use crate::lineage::Lineage;
 use crate::report::{Numbers, Report};
-use crate::stages::{Stage, changes_application, is_dry_run, is_undone, person, stage_of};
+use crate::standing::{changes_application, is_dry_run, is_undone, person};
 use crate::words::{count, listed, number, quoted, shortened, time};
 
 /// Who decides where no person is named.
@@ -99,7 +99,7 @@ impl Audit {
             entries: report.events.len(),
             subjects: report.events.iter().map(|event| &event.subject).collect::<BTreeSet<_>>().len(),
             loops: report.loops.clone(),
-            people: told(&|event| stage_of(event) == Stage::Control || person(event).is_some()),
+            people: told(&|event| Stage::of(event) == Stage::Control || person(event).is_some()),
             changes,
             undone: told(&is_undone),
             dry_runs,
@@ -115,8 +115,8 @@ impl Audit {
              tells its whole story, `flywheel ledger verify` checks that nobody changed it.\n\n",
             time(self.from),
             time(self.to),
-            told(self.entries, "entry", "entries"),
-            told(self.subjects, "subject", "subjects"),
+            count(self.entries as u64, "entry"),
+            count(self.subjects as u64, "subject"),
         );
         text.push_str(
             "| loop | findings | over | actions | decided only | held back | outcomes | undone |\n|---|--:|--:|--:|--:|--:|--:|--:|\n",
@@ -171,10 +171,6 @@ impl Audit {
 fn decided_by(event: &Event, lineage: &Lineage<'_>) -> String {
     let named = person(event).or_else(|| lineage.causes(event).find_map(person));
     named.map_or_else(|| POLICY.to_owned(), quoted)
-}
-
-fn told(many: usize, one: &str, more: &str) -> String {
-    format!("{} {}", number(many as u64), if many == 1 { one } else { more })
 }
 
 fn section(text: &mut String, level: usize, heading: &str, entries: &[Entry]) {

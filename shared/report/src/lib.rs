@@ -7,7 +7,7 @@ mod lineage;
 mod page;
 mod pictures;
 mod report;
-mod stages;
+mod standing;
 mod words;
 
 pub use audit::{Audit, Entry};
@@ -15,4 +15,4 @@ pub use describe::{describe, explanation};
 pub use lineage::Lineage;
 pub use page::page;
 pub use report::{Need, Numbers, Report, Summary};
-pub use stages::{Stage, changes_application, hold_reason, is_dry_run, is_undone, person, stage_of};
+pub use standing::{changes_application, hold_reason, is_dry_run, is_undone, person};

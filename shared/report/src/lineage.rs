@@ -36,7 +36,7 @@ impl<'a> Lineage<'a> {
 
     /// What an event came of, as far as it is among these events.
     pub fn causes(&self, event: &Event) -> impl Iterator<Item = &'a Event> {
-        event.causes.iter().filter_map(|cause| self.get(cause)).collect::<Vec<_>>().into_iter()
+        event.causes.iter().filter_map(|cause| self.get(cause))
     }
 
     /// What an event led to, in the order of time.

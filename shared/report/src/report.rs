@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flywheel_model::{
-    Answer, Body, CaptureHoldReason, Event, ExperimentHoldReason, Fate, Finding, Id, Loop, SuiteChangeKind, TimeoutAnswer, TimeoutPurpose,
+    Answer, Body, CaptureHoldReason, Event, ExperimentHoldReason, Fate, Finding, Id, Loop, Stage, SuiteChangeKind, TimeoutAnswer,
+    TimeoutPurpose,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::describe::{describe, rate_of};
 use crate::lineage::Lineage;
-use crate::stages::{Stage, hold_reason, is_dry_run, is_undone, stage_of};
+use crate::standing::{hold_reason, is_dry_run, is_undone};
 use crate::words::{count, shell};
 
 /// What is told of a period.
@@ -59,7 +60,7 @@ impl Numbers {
     }
 
     fn add(&mut self, event: &Event) {
-        match stage_of(event) {
+        match Stage::of(event) {
             Stage::Signal => self.signals += 1,
             Stage::Finding => {
                 self.findings += u64::from(matches!(event.body, Body::FindingOpened(_)));
@@ -180,7 +181,7 @@ fn tell(needs: &mut Vec<Need>, event: &Event, what: String, next: impl Into<Stri
 }
 
 fn stopped(events: &[&Event], needs: &mut Vec<Need>) {
-    let last = events.iter().rev().find(|event| stage_of(event) == Stage::Control);
+    let last = events.iter().rev().find(|event| Stage::of(event) == Stage::Control);
     if let Some(event) = last.filter(|event| matches!(event.body, Body::ActionsStopped(_))) {
         tell(needs, event, format!("All actions are stopped. {}", describe(event)), "flywheel resume");
     }
@@ -233,7 +234,7 @@ fn findings(events: &[&Event], lineage: &Lineage<'_>, needs: &mut Vec<Need>) {
         let Some(finding) = finding_of(event).filter(|_| !matches!(event.body, Body::FindingClosed(_))) else { continue };
         let opening = lineage.get(&Finding::opening(&finding.finding)).unwrap_or(event);
         let acted =
-            lineage.story(opening, STORY).into_iter().filter(|event| stage_of(event) == Stage::Action && !is_dry_run(event)).count();
+            lineage.story(opening, STORY).into_iter().filter(|event| Stage::of(event) == Stage::Action && !is_dry_run(event)).count();
         let acted =
             if acted == 0 { "Nothing was done about it yet".to_owned() } else { format!("{} so far", count(acted as u64, "action")) };
         let what = format!("Not over: {}. {acted}.", rate_of(finding.metric, &finding.scope));

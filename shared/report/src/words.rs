@@ -20,9 +20,10 @@ pub(crate) fn number(number: u64) -> String {
     grouped
 }
 
-/// So many of a thing, whose plural has an s.
+/// So many of a thing, whose plural has an s; of a thing that ends in y, "ies".
 pub(crate) fn count(many: u64, thing: &str) -> String {
-    format!("{} {thing}{}", number(many), if many == 1 { "" } else { "s" })
+    let many_of_it = || thing.strip_suffix('y').map_or_else(|| format!("{thing}s"), |stem| format!("{stem}ies"));
+    format!("{} {}", number(many), if many == 1 { thing.to_owned() } else { many_of_it() })
 }
 
 /// A share of all, 0 to 1, with as many digits as tell something.
@@ -110,6 +111,7 @@ mod tests {
     fn numbers_read_as_people_write_them() {
         assert_eq!([number(0), number(999), number(1_000), number(1_234_567)], ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([count(1, "run"), count(1_500, "run")], ["1 run", "1,500 runs"]);
+        assert_eq!([count(1, "entry"), count(2, "entry")], ["1 entry", "2 entries"]);
         assert_eq!([percent(0.0), percent(0.0004), percent(0.3667), percent(1.0)], ["0%", "0.0%", "36.7%", "100%"]);
         assert_eq!([seconds(30.0), seconds(0.62)], ["30 s", "0.6 s"]);
         assert_eq!(listed(["a", "b", "c"]), "a, b and c");

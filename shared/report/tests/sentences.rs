@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
 
-use flywheel_model::{Body, Loop};
-use flywheel_report::{Stage, describe, hold_reason, stage_of};
+use flywheel_model::{Body, Loop, Stage};
+use flywheel_report::{describe, hold_reason};
 
 #[test]
 fn every_kind_of_event_has_its_sentence() {
@@ -16,7 +16,7 @@ fn every_kind_of_event_has_its_sentence() {
         let sentence = describe(&event);
         assert!(sentence.len() > 20 && sentence.ends_with('.') && !sentence.contains(['<', '\n']), "{}: {sentence}", event.kind());
         let of = Loop::of(&event).map_or("all", Loop::as_str);
-        let _ = writeln!(told, "{} | {of} | {} | {sentence}", event.kind(), stage_of(&event).as_str());
+        let _ = writeln!(told, "{} | {of} | {} | {sentence}", event.kind(), Stage::of(&event).as_str());
     }
     let file = support::file("shared/report/tests/sentences.txt");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
@@ -29,7 +29,7 @@ fn every_kind_of_event_has_its_sentence() {
 #[test]
 fn every_hold_has_a_reason_and_nothing_else_has() {
     for (_, event) in support::examples() {
-        assert_eq!(hold_reason(&event).is_some(), stage_of(&event) == Stage::Hold, "{}", event.kind());
+        assert_eq!(hold_reason(&event).is_some(), Stage::of(&event) == Stage::Hold, "{}", event.kind());
     }
 }
 

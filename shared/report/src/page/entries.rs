@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flywheel_model::{Event, Id, Loop};
+use flywheel_model::{Event, Id, Loop, Stage};
 use maud::{Markup, html};
 
 use crate::describe::{describe, explanation};
 use crate::report::Report;
-use crate::stages::{Stage, is_dry_run, is_undone, stage_of};
+use crate::standing::{is_dry_run, is_undone};
 use crate::words::{count, listed, number, time};
 
 /// Entries of each stage of each loop that are shown, the newest.
-const EACH: usize = 25;
+pub(super) const EACH: usize = 25;
 
 /// Causes and effects of an entry that are shown.
 const WAYS: usize = 6;
@@ -39,7 +39,7 @@ impl<'a> Shown<'a> {
             let mut left_out = BTreeMap::<Stage, u64>::new();
             let mut events = Vec::new();
             for event in report.events.iter().rev().filter(|event| Loop::of(event) == of) {
-                let stage = stage_of(event);
+                let stage = Stage::of(event);
                 let place = many.entry(stage).or_default();
                 *place += 1;
                 if *place <= EACH || wanted.contains(&event.id) {
@@ -97,7 +97,7 @@ pub(super) fn entries(report: &Report<'_>, shown: &Shown<'_>) -> Markup {
 }
 
 fn entry(event: &Event, report: &Report<'_>, shown: &Shown<'_>) -> Markup {
-    let stage = stage_of(event);
+    let stage = Stage::of(event);
     let causes: Vec<&Event> = report.lineage.causes(event).collect();
     let unknown = event.causes.len() - causes.len();
     let effects = report.lineage.effects(&event.id);
@@ -133,7 +133,7 @@ fn ways(word: &str, events: &[&Event], unknown: usize, shown: &Shown<'_>) -> Mar
                 a href=(address) { (event.kind()) " " (event.at.strftime("%H:%M:%S")) }
             }
             @if rest > 0 {
-                @if linked.is_empty() { (count(rest as u64, "entry").replace("entrys", "entries")) " not on this page" }
+                @if linked.is_empty() { (count(rest as u64, "entry")) " not on this page" }
                 @else { " and " (number(rest as u64)) " more" }
             }
         }

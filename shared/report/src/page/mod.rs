@@ -4,16 +4,15 @@ mod chart;
 mod entries;
 mod timeline;
 
-use flywheel_model::{Body, Event, Loop};
+use flywheel_model::{Body, Event, Loop, Stage};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use self::chart::{chart, holds, image};
-use self::entries::{Shown, entries};
+use self::entries::{EACH, Shown, entries};
 use self::timeline::timeline;
 use crate::describe::{describe, rate_of};
 use crate::pictures::pictures;
 use crate::report::{Numbers, Report, Summary, finding_of};
-use crate::stages::{Stage, stage_of};
 use crate::words::{count, minute, number, sentence_case, shortened};
 
 const STYLE: &str = include_str!("style.css");
@@ -84,7 +83,7 @@ pub fn page(report: &Report<'_>) -> String {
                     @for (of, numbers) in &report.loops { (of_loop(*of, numbers, report, &shown)) }
                     section aria-labelledby="ledger" {
                         h2 id="ledger" tabindex="-1" { "The ledger" }
-                        p.quiet { "The newest entries first, at most 25 of each stage of each loop. " code { "flywheel explain ID" } " tells the whole story of one." }
+                        p.quiet { "The newest entries first, at most " (EACH) " of each stage of each loop. " code { "flywheel explain ID" } " tells the whole story of one." }
                         (entries(report, &shown))
                     }
                 }
@@ -105,8 +104,8 @@ fn headline(report: &Report<'_>, summary: &Summary) -> String {
     let worse = match (findings, closed) {
         (0, 0) => "Nothing got worse".to_owned(),
         (0, _) => format!("Nothing new got worse, {} over", are(closed)),
-        (_, 0) => format!("{} got worse", things(findings)),
-        _ => format!("{} got worse, {} over", things(findings), are(closed)),
+        (_, 0) => format!("{} got worse", count(findings, "thing")),
+        _ => format!("{} got worse, {} over", count(findings, "thing"), are(closed)),
     };
     let acted = match actions {
         0 => "nothing was done".to_owned(),
@@ -119,10 +118,6 @@ fn headline(report: &Report<'_>, summary: &Summary) -> String {
         many => format!("{many} things wait for a person."),
     };
     format!("{worse}; {acted}{back}. {waits}")
-}
-
-fn things(many: u64) -> String {
-    if many == 1 { "1 thing".to_owned() } else { format!("{} things", number(many)) }
 }
 
 fn are(many: u64) -> String {
@@ -203,7 +198,7 @@ fn stories(of: Loop, report: &Report<'_>, shown: &Shown<'_>) -> Markup {
                         li {
                             @let told = html! { time datetime=(part.at) { (part.at.strftime("%H:%M:%S")) } };
                             @match shown.find(&part.id) { Some(address) => a href=(address) { (told) }, None => (told) }
-                            " " span.badge.(stage_of(part).as_str()) { (stage_of(part).as_str()) } " "
+                            " " span.badge.(Stage::of(part).as_str()) { (Stage::of(part).as_str()) } " "
                             (shortened(&describe(part), PART))
                         }
                     }
@@ -223,7 +218,7 @@ fn drawn(event: &Event) -> Option<&str> {
         Body::ExperimentConcluded(outcome) => &outcome.picture,
         _ => return None,
     };
-    debug_assert!(matches!(stage_of(event), Stage::Action | Stage::Outcome));
+    debug_assert!(matches!(Stage::of(event), Stage::Action | Stage::Outcome));
     Some(svg.as_str()).filter(|svg| svg.len() <= LARGEST && has_line(svg))
 }
 

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use flywheel_model::{Body, Event, Loop};
+use flywheel_model::{Body, Event, Loop, Stage};
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 
 use super::entries::Shown;
 use crate::describe::describe;
 use crate::report::Report;
-use crate::stages::{Stage, is_undone, stage_of};
+use crate::standing::is_undone;
 use crate::words::{count, listed, shortened, time};
 
 /// Places along the time: what falls into one is one mark.
@@ -181,7 +181,7 @@ pub(super) fn timeline(report: &Report<'_>, shown: &Shown<'_>) -> Markup {
 
 /// In which row of its lane an event stands; none of what is not drawn.
 const fn row_of(event: &Event) -> Option<Stage> {
-    match stage_of(event) {
+    match Stage::of(event) {
         Stage::Signal if matches!(event.body, Body::SignalsKept(_) | Body::InputRefused(_)) => None,
         Stage::Hold => Some(Stage::Action),
         Stage::Receipt | Stage::Control => None,
@@ -194,7 +194,7 @@ fn marks<'a>(report: &Report<'a>, of: Loop, row: Stage, scale: &Scale) -> BTreeM
     for event in report.of_loop(of).filter(|event| row_of(event) == Some(row)) {
         let place = (scale.place(event.at) * (PLACES - 1) as f64).round() as usize;
         // What was held back must not hide what was done.
-        marks.entry((place, stage_of(event) != Stage::Hold)).or_default().events.push(event);
+        marks.entry((place, Stage::of(event) != Stage::Hold)).or_default().events.push(event);
     }
     marks
 }
@@ -203,7 +203,7 @@ fn draw(mark: &Mark<'_>, place: usize, y: usize, shown: &Shown<'_>) -> Markup {
     let Some(last) = mark.events.last() else { return html! {} };
     let undone = mark.events.iter().find(|event| is_undone(event));
     let told = undone.copied().unwrap_or(last);
-    let kind = match stage_of(told) {
+    let kind = match Stage::of(told) {
         _ if undone.is_some() => "undone",
         Stage::Signal => "signal",
         Stage::Finding if matches!(told.body, Body::FindingClosed(_)) => "over",
@@ -213,7 +213,7 @@ fn draw(mark: &Mark<'_>, place: usize, y: usize, shown: &Shown<'_>) -> Markup {
         Stage::Action | Stage::Receipt | Stage::Control => "action",
     };
     let many = mark.events.len() as u64;
-    let others = if many > 1 { format!("{}, the last of them: ", count(many, stage_of(told).as_str())) } else { String::new() };
+    let others = if many > 1 { format!("{}, the last of them: ", count(many, Stage::of(told).as_str())) } else { String::new() };
     let words = format!("{} {others}{}", time(told.at), shortened(&describe(told), TITLE));
     html! {
         svg.mark x=(x(place as f64 / (PLACES - 1) as f64)) y=(y) {

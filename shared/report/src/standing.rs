@@ -1,99 +1,10 @@
-//! Where an event stands on the way of its loop.
+//! How an event stands beside its sentence: why it was held back, whether it was decided only, what it took back, who said so.
 
-use flywheel_model::{Action, Body, CaptureHoldReason, Event, ExperimentVerdict, FindingHold, HoldReason, SuiteChangeKind, TimeoutPurpose};
-use serde::{Deserialize, Serialize};
+use flywheel_model::{
+    Action, Body, CaptureHoldReason, Event, ExperimentVerdict, FindingHold, HoldReason, Stage, SuiteChangeKind, TimeoutPurpose,
+};
 
 use crate::describe::{why_experiment_waits, why_limit_stays};
-
-/// Where an event stands on the way of its loop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    /// Something was seen.
-    Signal,
-    /// A change for the worse is sure enough, or is over.
-    Finding,
-    /// Something is to be done.
-    Action,
-    /// Something is not done, with a reason.
-    Hold,
-    /// AWS answered, or something was written.
-    Receipt,
-    /// What came of it.
-    Outcome,
-    /// A person said something.
-    Control,
-}
-
-impl Stage {
-    /// All of them, in the order of the way.
-    pub const ALL: [Self; 7] = [Self::Signal, Self::Finding, Self::Action, Self::Hold, Self::Receipt, Self::Outcome, Self::Control];
-
-    /// Its name in the plural, for counts and headings.
-    #[must_use]
-    pub const fn plural(self) -> &'static str {
-        match self {
-            Self::Signal => "signals",
-            Self::Finding => "findings",
-            Self::Action => "actions",
-            Self::Hold => "holds",
-            Self::Receipt => "receipts",
-            Self::Outcome => "outcomes",
-            Self::Control => "words of people",
-        }
-    }
-
-    /// Its name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Signal => "signal",
-            Self::Finding => "finding",
-            Self::Action => "action",
-            Self::Hold => "hold",
-            Self::Receipt => "receipt",
-            Self::Outcome => "outcome",
-            Self::Control => "control",
-        }
-    }
-}
-
-/// The stage of an event.
-#[must_use]
-pub const fn stage_of(event: &Event) -> Stage {
-    match &event.body {
-        Body::DocumentChanged(_) | Body::InputRefused(_) | Body::SignalsKept(_) => Stage::Signal,
-        Body::FindingOpened(_) | Body::FindingUpdated(_) | Body::FindingClosed(_) => Stage::Finding,
-        Body::SyncDecided(_)
-        | Body::RefreshDecided(_)
-        | Body::TimeoutDecided(_)
-        | Body::PreflightDecided(_)
-        | Body::TestsDecided(_)
-        | Body::ExperimentDecided(_) => Stage::Action,
-        Body::SyncHeld(_)
-        | Body::FindingHeld(_)
-        | Body::RefreshHeld(_)
-        | Body::TimeoutHeld(_)
-        | Body::CaptureHeld(_)
-        | Body::PreflightHeld(_)
-        | Body::TestsHeld(_)
-        | Body::ExperimentHeld(_) => Stage::Hold,
-        Body::SyncAnswered(_) | Body::TimeoutAnswered(_) | Body::PreflightWritten(_) | Body::TestsKept(_) | Body::FlagChanged(_) => {
-            Stage::Receipt
-        }
-        // Questions that were asked again are what tells whether a refresh helped.
-        Body::AskedAgain(_)
-        | Body::CaseCaptured(_)
-        | Body::SyncEnded(_)
-        | Body::DocumentSettled(_)
-        | Body::RefreshEnded(_)
-        | Body::TimeoutVerified(_)
-        | Body::PreflightMade(_)
-        | Body::TestProved(_)
-        | Body::ExperimentConcluded(_) => Stage::Outcome,
-        Body::ActionsStopped(_) | Body::ActionsResumed(_) => Stage::Control,
-    }
-}
 
 /// The reason of a hold, in a few words that are the same for the same reason; none of what is no hold.
 #[must_use]
@@ -179,5 +90,5 @@ pub fn person(event: &Event) -> Option<&str> {
 #[must_use]
 pub fn changes_application(event: &Event) -> bool {
     let proposed = matches!(&event.body, Body::TimeoutDecided(change) if change.purpose == TimeoutPurpose::Lower);
-    stage_of(event) == Stage::Action && !is_dry_run(event) && !proposed
+    Stage::of(event) == Stage::Action && !is_dry_run(event) && !proposed
 }
