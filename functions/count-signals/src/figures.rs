@@ -15,15 +15,14 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Of those observations that were counted, each once.
+    /// Of those observations that were counted, each once, with what each of them counts for.
     #[must_use]
-    pub fn of<'o>(observations: impl IntoIterator<Item = &'o Observation>, is_counted: impl Fn(&Id) -> bool) -> Self {
+    pub fn of<'o>(observations: impl IntoIterator<Item = (&'o Observation, &'o Entry)>, is_counted: impl Fn(&Id) -> bool) -> Self {
         let (mut figures, mut seen) = (Self::default(), BTreeSet::new());
-        for observation in observations {
-            let Entry { signal, counts, .. } = Entry::new(observation);
-            if is_counted(&signal) && seen.insert(signal) {
-                for (series, count) in counts {
-                    figures.add(series.metric, series.key, &count);
+        for (observation, entry) in observations {
+            if is_counted(&entry.signal) && seen.insert(&entry.signal) {
+                for (series, count) in &entry.counts {
+                    figures.add(series.metric, &series.key, count);
                 }
                 figures.add_tokens(observation);
             }
@@ -31,7 +30,7 @@ impl Figures {
         figures
     }
 
-    fn add(&mut self, metric: Metric, key: Key, count: &Count) {
+    fn add(&mut self, metric: Metric, key: &Key, count: &Count) {
         let mut of_function = |trials, events| {
             *self.of_function.entry(trials).or_default() += count.trials;
             *self.of_function.entry(events).or_default() += count.events;
@@ -43,7 +42,7 @@ impl Figures {
             Metric::FailedReleases => return of_function(FunctionFigure::Releases, FunctionFigure::ReleasesFailed),
             Metric::FailedResponses | Metric::RetrievalFailures => return,
         };
-        let of = self.of_intents.entry(key).or_default();
+        let of = self.of_intents.entry(key.clone()).or_default();
         for (figure, value) in [(intent.0, count.trials), (intent.1, count.events)] {
             *of.entry(figure).or_default() += value;
         }
@@ -81,8 +80,9 @@ impl Figures {
             metrics.add(*figure, *value);
         }
         for (intent, values) in &self.of_intents {
+            let name = policy.measured_intent(intent);
             for (figure, value) in values {
-                metrics.add_of_intent(*figure, policy.measured_intent(intent), *value);
+                metrics.add_of_intent(*figure, name, *value);
             }
         }
     }
@@ -118,11 +118,16 @@ mod tests {
         ]
     }
 
+    fn figures_of<'o>(observations: impl IntoIterator<Item = &'o Observation>, is_counted: impl Fn(&Id) -> bool) -> Figures {
+        let observations: Vec<(&Observation, Entry)> = observations.into_iter().map(|one| (one, Entry::new(one))).collect();
+        Figures::of(observations.iter().map(|(observation, entry)| (*observation, entry)), is_counted)
+    }
+
     #[test]
     fn conversations_are_summed_by_intent_runs_and_releases_together() {
         let observations = observations();
         // A signal that is there twice counts once.
-        let figures = Figures::of(observations.iter().chain(&observations), |_| true);
+        let figures = figures_of(observations.iter().chain(&observations), |_| true);
         let of =
             |intent: &str, figure| figures.of_intents.get(&Key::try_from(intent).expect("a name")).and_then(|of| of.get(&figure)).copied();
         assert_eq!(of("refund", IntentFigure::Conversations), Some(2));
@@ -137,15 +142,15 @@ mod tests {
 
     #[test]
     fn what_was_counted_elsewhere_comes_to_nothing() {
-        assert_eq!(Figures::of(&observations(), |_| false), Figures::default());
+        assert_eq!(figures_of(&observations(), |_| false), Figures::default());
     }
 
     #[test]
     fn parts_come_to_the_same_as_all_of_it() {
         let observations = observations();
         let (one, other) = observations.split_at(2);
-        let mut merged = Figures::of(one, |_| true);
-        merged.merge(Figures::of(other, |_| true));
-        assert_eq!(merged, Figures::of(&observations, |_| true));
+        let mut merged = figures_of(one, |_| true);
+        merged.merge(figures_of(other, |_| true));
+        assert_eq!(merged, figures_of(&observations, |_| true));
     }
 }

@@ -214,7 +214,7 @@ impl<S: SignalStore, O: Observations, B: Bus> Counting<'_, S, O, B> {
             group.observations.iter().zip(&entries).map(|(kept, entry)| (entry.signal.clone(), kept.signal.fact.kind())).collect();
         let hours: BTreeSet<Hour> = entries.iter().filter(|entry| !entry.counts.is_empty()).map(Entry::hour).collect();
         let signals = entries.len() as u64;
-        let batches = Batch::split(&evidence, entries).into_iter().map(|batch| self.count_batch(batch)).collect::<Vec<_>>();
+        let batches = Batch::split(&evidence, entries.clone()).into_iter().map(|batch| self.count_batch(batch)).collect::<Vec<_>>();
         let results: Vec<_> = futures::stream::iter(batches).buffer_unordered(AT_ONCE).collect().await;
         let places: BTreeMap<Id, String> = results.into_iter().collect::<Result<Vec<_>, Unavailable>>()?.into_iter().flatten().collect();
         // Also if all was known: whoever counted it may have died before it could tell.
@@ -224,7 +224,8 @@ impl<S: SignalStore, O: Observations, B: Bus> Counting<'_, S, O, B> {
         let counted = places.values().filter(|place| **place == evidence).count() as u64;
         self.bus.publish(&batches_kept(&places, &kinds, now)).await?;
         // From this evidence: also what an earlier delivery of the same messages counted and did not live to tell.
-        let figures = Figures::of(&group.observations, |signal| places.get(signal).is_some_and(|place| *place == evidence));
+        let from_this = |signal: &Id| places.get(signal).is_some_and(|place| *place == evidence);
+        let figures = Figures::of(group.observations.iter().zip(&entries), from_this);
         Ok(Tallied { counted, known: signals - counted, figures })
     }
 

@@ -34,28 +34,30 @@ impl Metrics {
 
     /// Adds to a figure of the function.
     pub fn add(&mut self, figure: FunctionFigure, value: u64) {
-        self.add_to(figure, self.function, value);
+        self.add_some(figure, self.function, value);
     }
 
     /// Adds to a figure of a loop.
     pub fn add_of_loop(&mut self, figure: LoopFigure, of: Loop, value: u64) {
-        self.add_to(figure, of.as_str(), value);
+        self.add_some(figure, of.as_str(), value);
     }
 
     /// Adds to a figure of an intent, under a name that the policy has (`Policy::measured_intent`). Zeros are written: shares
     /// are computed from these.
     pub fn add_of_intent(&mut self, figure: IntentFigure, intent: &str, value: u64) {
-        let of = self.values.entry((IntentFigure::DIMENSION, intent.to_owned())).or_default();
-        let sum = of.entry(figure.name()).or_default();
-        *sum = sum.saturating_add(value);
+        self.add_to(figure, intent, value);
     }
 
-    /// What is zero is not written.
-    fn add_to<F: Figure>(&mut self, figure: F, of: &str, value: u64) {
+    /// Adds to a figure where there is something to add: what is zero is not written.
+    fn add_some<F: Figure>(&mut self, figure: F, of: &str, value: u64) {
         if value > 0 {
-            let sum = self.values.entry((F::DIMENSION, of.to_owned())).or_default().entry(figure.name()).or_default();
-            *sum = sum.saturating_add(value);
+            self.add_to(figure, of, value);
         }
+    }
+
+    fn add_to<F: Figure>(&mut self, figure: F, of: &str, value: u64) {
+        let sum = self.values.entry((F::DIMENSION, of.to_owned())).or_default().entry(figure.name()).or_default();
+        *sum = sum.saturating_add(value);
     }
 
     /// Prints them, if there are any.
