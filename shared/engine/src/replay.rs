@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use flywheel_detection::{Hour as Of, Series, Tally};
-use flywheel_model::{Event, Hour, Key, Metric};
+use flywheel_detection::{self as detection, Series};
+use flywheel_model::{Count, Event, Hour, Key, Metric};
 use flywheel_policy::Policy;
 use jiff::SignedDuration;
 
@@ -19,11 +19,15 @@ use crate::findings::{History, MetricState, detect};
 pub fn replay(histories: &BTreeMap<Metric, BTreeMap<Key, History>>, policy: &Policy, hours: Range<Hour>) -> Vec<Event> {
     let mut events = Vec::new();
     for (metric, kept) in histories {
-        let mut known = kept.iter().map(|(key, history)| (key.clone(), before(history, hours.start))).collect();
+        let mut known: BTreeMap<Key, History> = BTreeMap::new();
         let mut state = MetricState::default();
+        for (key, history) in kept {
+            let known = known.entry(key.clone()).or_default();
+            history.counts.hours().filter(|(hour, _)| hour.0 < hours.start.0).for_each(|(hour, _)| learn(known, history, Hour(hour.0)));
+        }
         for hour in hours.start.0..hours.end.0 {
             for (key, history) in &mut known {
-                learn(history, &kept[key], Of(hour));
+                learn(history, &kept[key], Hour(hour));
             }
             let end = Hour(hour).start() + SignedDuration::from_secs(3_599);
             let (told, next) = detect(*metric, &known, &[], &state, policy, end);
@@ -35,25 +39,17 @@ pub fn replay(histories: &BTreeMap<Metric, BTreeMap<Key, History>>, policy: &Pol
     events
 }
 
-/// What a history knew when an hour began.
-fn before(history: &History, hour: Hour) -> History {
-    let before = |series: &Series| series.hours().filter(|(of, _)| of.0 < hour.0).collect();
-    let parts = history.parts.iter().map(|(part, series)| (part.clone(), before(series))).collect();
-    History { counts: before(&history.counts), parts, examples: Vec::new() }
-}
-
-/// Takes in what was counted in an hour.
-fn learn(history: &mut History, kept: &History, hour: Of) {
-    let set = |series: &mut Series, tally: Tally| series.set(hour, tally);
-    set(&mut history.counts, kept.counts.at(hour));
-    for (part, series) in &kept.parts {
-        set(history.parts.entry(part.clone()).or_default(), series.at(hour));
-    }
+/// Takes in what was counted in an hour. Which signals they were is not kept by the hour.
+fn learn(history: &mut History, kept: &History, hour: Hour) {
+    let at = |series: &Series| series.at(detection::Hour(hour.0));
+    let parts = kept.parts.iter().map(|(part, series)| (part.clone(), at(series).events())).filter(|(_, events)| *events > 0);
+    let all = at(&kept.counts);
+    history.learn(hour, &Count { trials: all.trials(), events: all.events(), parts: parts.collect(), examples: Vec::new() });
 }
 
 #[cfg(test)]
 mod tests {
-    use flywheel_model::{Body, Count};
+    use flywheel_model::Body;
 
     use super::*;
 
