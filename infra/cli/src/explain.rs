@@ -2,16 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
-use flywheel_adapters::Ledger;
 use flywheel_model::{Event, Id};
-use flywheel_ports::LedgerStore;
 use flywheel_report::{describe, explanation};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::ledger::{FOLLOWED, causes_of, effects_of, ledger};
+use crate::ledger::{FOLLOWED, causes_of, effects_of, events_about, ledger};
 use crate::output::Output;
 use crate::site::Site;
 
@@ -47,7 +45,7 @@ enum Part {
 impl Explain {
     pub(crate) async fn run(self, site: &Site, output: &Output) -> Result<()> {
         let ledger = ledger(site)?;
-        let itself = self.asked_about(&ledger).await?;
+        let itself = events_about(&ledger, &self.what).await?;
         let (came_of, cut) = causes_of(&ledger, &itself).await?;
         let (led_to, more) = effects_of(&ledger, &itself).await?;
         let mut known = BTreeSet::new();
@@ -59,18 +57,6 @@ impl Explain {
         story.sort_by(|(_, one), (_, other)| one.by_time(other));
         let story: Vec<Told> = story.into_iter().map(|(part, event)| tell(part, event)).collect();
         output.show(&story, &words(&story, cut || more))
-    }
-
-    async fn asked_about(&self, ledger: &Ledger) -> Result<Vec<Event>> {
-        let what = &self.what;
-        let entries = match what.parse::<Id>() {
-            Ok(id) => ledger.recorded(std::slice::from_ref(&id)).await?,
-            Err(_) => ledger.entries_of(what).await?,
-        };
-        if entries.is_empty() {
-            bail!("the ledger has nothing about {what}\nnext: `flywheel ledger list` shows subjects and ids");
-        }
-        Ok(entries.into_iter().map(|entry| entry.event).collect())
     }
 }
 

@@ -107,19 +107,11 @@ struct Trace {
 }
 
 async fn trace(ledger: &Ledger, what: &str, output: &Output) -> Result<()> {
-    let Ok(id) = what.parse::<Id>() else {
-        let events: Vec<Event> = ledger.entries_of(what).await?.into_iter().map(|entry| entry.event).collect();
-        if events.is_empty() {
-            bail!("the ledger has nothing about {what}\nnext: `flywheel ledger list` shows subjects and ids");
-        }
-        return output.list(&COLUMNS, &events, events.iter().map(row));
-    };
-    let Some(LedgerEntry { event, .. }) = ledger.recorded(std::slice::from_ref(&id)).await?.pop() else {
-        bail!("the ledger has no event {id}\nnext: `flywheel ledger list` shows those of the last day");
-    };
-    let (came_of, cut) = causes_of(ledger, std::slice::from_ref(&event)).await?;
-    let (led_to, more) = effects_of(ledger, std::slice::from_ref(&event)).await?;
-    let trace = Trace { came_of, event, led_to, cut: cut || more };
+    let events = events_about(ledger, what).await?;
+    let (Ok(_), [event]) = (what.parse::<Id>(), &events[..]) else { return output.list(&COLUMNS, &events, events.iter().map(row)) };
+    let (came_of, cut) = causes_of(ledger, &events).await?;
+    let (led_to, more) = effects_of(ledger, &events).await?;
+    let trace = Trace { came_of, event: event.clone(), led_to, cut: cut || more };
     let mut words = format!("{}  {}  {}\n  {}\n", trace.event.at, trace.event.kind(), trace.event.subject, describe(&trace.event));
     for (heading, events) in [("It came of", &trace.came_of), ("It led to", &trace.led_to)] {
         let _ = write!(words, "\n{heading}{}", if events.is_empty() { " nothing that is recorded" } else { "" });
@@ -132,6 +124,18 @@ async fn trace(ledger: &Ledger, what: &str, output: &Output) -> Result<()> {
         let _ = write!(words, "\nNot all of it: the first {FOLLOWED} each way");
     }
     output.show(&trace, words.trim_end())
+}
+
+/// The event of an id, or all about a subject.
+pub(crate) async fn events_about(ledger: &Ledger, what: &str) -> Result<Vec<Event>> {
+    let entries = match what.parse::<Id>() {
+        Ok(id) => ledger.recorded(std::slice::from_ref(&id)).await?,
+        Err(_) => ledger.entries_of(what).await?,
+    };
+    if entries.is_empty() {
+        bail!("the ledger has nothing about {what}\nnext: `flywheel ledger list` shows subjects and ids");
+    }
+    Ok(entries.into_iter().map(|entry| entry.event).collect())
 }
 
 /// All that these events came of, in the order of time; and whether there is more of it.

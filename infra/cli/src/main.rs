@@ -100,63 +100,29 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode> {
-    match arguments.command {
-        Command::Outputs => outputs(&Site::connect(arguments.stack).await?.outputs, output),
-        Command::Cases(command) => {
-            let site = Site::connect(arguments.stack).await?;
-            Cases::new(&site, output)?.run(command).await?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Experiments(command) => {
-            let site = Site::connect(arguments.stack).await?;
-            Experiments::new(&site, output)?.run(command).await?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Timeouts(command) => {
-            let site = Site::connect(arguments.stack).await?;
-            Timeouts::new(&site, output)?.run(command).await?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Tests(command) => tests::run(command, arguments.stack, output).await,
-        Command::Releases(command) => releases::run(command, &Site::connect(arguments.stack).await?, output).await,
-        Command::Stop(said) => {
-            control::stop(said, &Site::connect(arguments.stack).await?, output).await?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Resume(said) => {
-            control::resume(said, &Site::connect(arguments.stack).await?, output).await?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Report(report) => {
-            report.run(&Site::connect(arguments.stack).await?, output).await?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Explain(explain) => {
-            explain.run(&Site::connect(arguments.stack).await?, output).await?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Policy(command) => {
-            policy::run(command, arguments.stack, output).await?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Replay(replay) => {
-            replay.run(&Site::connect(arguments.stack).await?, output).await?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Audit(audit) => {
-            audit.run(&Site::connect(arguments.stack).await?, output).await?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Ledger(command) => {
-            ledger::run(command, &Site::connect(arguments.stack).await?, output).await?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Preflight(preflight) => preflight.run(arguments.stack, output).await,
+async fn run(Arguments { command, stack, .. }: Arguments, output: &Output) -> Result<ExitCode> {
+    let site = async || Site::connect(stack.clone()).await;
+    match command {
+        // A release that may not start is no error, and yet no success.
+        Command::Tests(command) => return tests::run(command, stack, output).await,
+        Command::Releases(command) => return releases::run(command, &site().await?, output).await,
+        Command::Preflight(preflight) => return preflight.run(stack, output).await,
+        Command::Outputs => outputs(&site().await?.outputs, output)?,
+        Command::Cases(command) => Cases::new(&site().await?, output)?.run(command).await?,
+        Command::Experiments(command) => Experiments::new(&site().await?, output)?.run(command).await?,
+        Command::Timeouts(command) => Timeouts::new(&site().await?, output)?.run(command).await?,
+        Command::Stop(said) => control::stop(said, &site().await?, output).await?,
+        Command::Resume(said) => control::resume(said, &site().await?, output).await?,
+        Command::Report(report) => report.run(&site().await?, output).await?,
+        Command::Explain(explain) => explain.run(&site().await?, output).await?,
+        Command::Policy(command) => policy::run(command, stack, output).await?,
+        Command::Replay(replay) => replay.run(&site().await?, output).await?,
+        Command::Audit(audit) => audit.run(&site().await?, output).await?,
+        Command::Ledger(command) => ledger::run(command, &site().await?, output).await?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
-fn outputs(outputs: &BTreeMap<String, String>, output: &Output) -> Result<ExitCode> {
-    output.list(&["OUTPUT", "VALUE"], outputs, outputs.iter().map(|(name, value)| vec![name.clone(), value.clone()]))?;
-    Ok(ExitCode::SUCCESS)
+fn outputs(outputs: &BTreeMap<String, String>, output: &Output) -> Result<()> {
+    output.list(&["OUTPUT", "VALUE"], outputs, outputs.iter().map(|(name, value)| vec![name.clone(), value.clone()]))
 }
