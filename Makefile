@@ -122,9 +122,8 @@ browser: $(BROWSER)/ready ## Look at the report in a browser, with axe-core (nee
 	@node tests/browser/events.mjs events/bus $(CARGO_TARGET_DIR)/browser/every-kind.json
 	@$(CARGO) run --quiet --locked -p flywheel-report --example page -- \
 		$(CARGO_TARGET_DIR)/browser/every-kind.json $(CARGO_TARGET_DIR)/browser/every-kind.html
-	@if [[ -f $(CARGO_TARGET_DIR)/demo/ledger.json ]]; then \
-		$(CARGO) run --quiet --locked -p flywheel-report --example page -- \
-			$(CARGO_TARGET_DIR)/demo/ledger.json $(CARGO_TARGET_DIR)/browser/demo.html; \
+	@if [[ -f $(CARGO_TARGET_DIR)/demo/report.html ]]; then \
+		cp $(CARGO_TARGET_DIR)/demo/report.html $(CARGO_TARGET_DIR)/browser/demo.html; \
 	else echo "the demo's report: NOT looked at, no demo has run here (next: make demo)"; fi
 	@CHROMIUM="$(CHROMIUM)" FLYWHEEL_BROWSER_TOOLS="$(BROWSER)" node tests/browser/report.mjs \
 		$(CARGO_TARGET_DIR)/browser $(CARGO_TARGET_DIR)/browser/*.html

@@ -1,6 +1,6 @@
 //! What events come to in figures.
 
-use flywheel_model::{Body, Comparison, Conclusion, Event, ExperimentVerdict, FunctionFigure, Loop, LoopFigure, TimeoutVerdict};
+use flywheel_model::{Body, Comparison, Conclusion, Event, ExperimentVerdict, FunctionFigure, Loop, LoopFigure, Stage, TimeoutVerdict};
 
 use crate::Metrics;
 
@@ -8,7 +8,7 @@ impl Metrics {
     /// Adds what an event tells. Whoever calls it does so once for each event.
     pub fn add_event(&mut self, event: &Event) {
         self.add(FunctionFigure::EventsRecorded, 1);
-        if let (Some(figure), Some(of)) = (step(&event.body), Loop::of(event)) {
+        if let (Some(figure), Some(of)) = (figure_of(event), Loop::of(event)) {
             self.add_of_loop(figure, of, 1);
         }
         match &event.body {
@@ -41,45 +41,18 @@ impl Metrics {
     }
 }
 
-/// Which step of its loop an event is.
-const fn step(body: &Body) -> Option<LoopFigure> {
-    Some(match body {
-        Body::DocumentChanged(_)
-        | Body::InputRefused(_)
-        | Body::SignalsKept(_)
-        | Body::FindingUpdated(_)
-        | Body::ActionsStopped(_)
-        | Body::ActionsResumed(_) => return None,
-        Body::FindingOpened(_) => LoopFigure::FindingsOpened,
-        Body::FindingClosed(_) => LoopFigure::FindingsClosed,
-        Body::FindingHeld(_) => LoopFigure::FindingsHeld,
-        Body::SyncDecided(_)
-        | Body::RefreshDecided(_)
-        | Body::TimeoutDecided(_)
-        | Body::CaseCaptured(_)
-        | Body::PreflightDecided(_)
-        | Body::TestsDecided(_)
-        | Body::ExperimentDecided(_) => LoopFigure::Decisions,
-        Body::SyncHeld(_)
-        | Body::RefreshHeld(_)
-        | Body::TimeoutHeld(_)
-        | Body::CaptureHeld(_)
-        | Body::PreflightHeld(_)
-        | Body::TestsHeld(_)
-        | Body::ExperimentHeld(_) => LoopFigure::Holds,
-        Body::SyncAnswered(_)
-        | Body::AskedAgain(_)
-        | Body::TimeoutAnswered(_)
-        | Body::PreflightWritten(_)
-        | Body::TestsKept(_)
-        | Body::FlagChanged(_) => LoopFigure::Receipts,
-        Body::SyncEnded(_)
-        | Body::DocumentSettled(_)
-        | Body::RefreshEnded(_)
-        | Body::TimeoutVerified(_)
-        | Body::PreflightMade(_)
-        | Body::TestProved(_)
-        | Body::ExperimentConcluded(_) => LoopFigure::Outcomes,
+/// Which figure of its loop an event counts in: that of its stage, but for these.
+const fn figure_of(event: &Event) -> Option<LoopFigure> {
+    Some(match (&event.body, Stage::of(event)) {
+        (Body::FindingOpened(_), _) => LoopFigure::FindingsOpened,
+        (Body::FindingClosed(_), _) => LoopFigure::FindingsClosed,
+        (Body::FindingHeld(_), _) => LoopFigure::FindingsHeld,
+        // A captured retrieval is the decision to keep it, and questions that are asked again are the answer to a refresh.
+        (Body::CaseCaptured(_), _) | (_, Stage::Action) => LoopFigure::Decisions,
+        (Body::AskedAgain(_), _) | (_, Stage::Receipt) => LoopFigure::Receipts,
+        (_, Stage::Hold) => LoopFigure::Holds,
+        (_, Stage::Outcome) => LoopFigure::Outcomes,
+        (_, Stage::Signal | Stage::Finding | Stage::Control) => return None,
     })
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use flywheel_model::Loop;
 use flywheel_report::{Numbers, Summary};
 use serde::{Deserialize, Serialize};
@@ -42,12 +42,9 @@ pub(crate) async fn verify(tool: &Tool, terminal: &mut Terminal) -> Result<Verif
 /// Hours that are told of: findings are about some before the demo began.
 const HOURS: &str = "48";
 
-/// Has the page of the day written, and beside it the events that it is made of. What the loops did, in numbers.
+/// Has the page of the day written. What the loops did, in numbers.
 pub(crate) async fn report(tool: &Tool, page: &Path, terminal: &mut Terminal) -> Result<BTreeMap<Loop, Numbers>> {
     terminal.now("writing the report");
-    let events: serde_json::Value = tool.run(&["ledger", "list", "--hours", HOURS]).await?;
-    let file = page.with_file_name("ledger.json");
-    std::fs::write(&file, serde_json::to_string(&events)?).with_context(|| format!("cannot write {}", file.display()))?;
     let page = page.to_string_lossy().into_owned();
     let summary: Summary = tool.run(&["report", "--hours", HOURS, "--output", &page]).await?;
     terminal.done("Report", &format!("{} entries on one page → {page}", summary.entries));
