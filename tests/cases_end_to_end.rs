@@ -14,6 +14,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_s3::error::SdkError;
+use aws_sdk_s3::operation::get_object::GetObjectError;
 use flate2::read::GzDecoder;
 use flywheel_local::{Config, LocalAws};
 use flywheel_model::Case;
@@ -59,19 +61,24 @@ impl Site {
         sqs.send_message().queue_url(&self.outputs[queue]).message_body(body).send().await.unwrap();
     }
 
+    /// An object of the stack's buckets, unpacked.
+    async fn object(&self, bucket: &str, key: &str) -> Result<String, SdkError<GetObjectError>> {
+        let bytes = self.aws.s3().get_object().bucket(&self.outputs[bucket]).key(key).send().await?;
+        let bytes = bytes.body.collect().await.unwrap().into_bytes();
+        let mut text = String::new();
+        if GzDecoder::new(bytes.as_ref()).read_to_string(&mut text).is_err() {
+            text = String::from_utf8(bytes.to_vec()).unwrap();
+        }
+        Ok(text)
+    }
+
     /// Everything that is in the stack's buckets, unpacked.
     async fn objects(&self) -> BTreeMap<String, String> {
         let mut objects = BTreeMap::new();
         for bucket in ["EvidenceBucket", "DatasetsBucket", "LedgerBucket"] {
-            let bucket = &self.outputs[bucket];
-            let listed = self.aws.s3().list_objects_v2().bucket(bucket).send().await.unwrap();
+            let listed = self.aws.s3().list_objects_v2().bucket(&self.outputs[bucket]).send().await.unwrap();
             for key in listed.contents.unwrap_or_default().into_iter().filter_map(|object| object.key) {
-                let bytes = self.aws.s3().get_object().bucket(bucket).key(&key).send().await.unwrap();
-                let bytes = bytes.body.collect().await.unwrap().into_bytes();
-                let mut text = String::new();
-                if GzDecoder::new(bytes.as_ref()).read_to_string(&mut text).is_err() {
-                    text = String::from_utf8(bytes.to_vec()).unwrap();
-                }
+                let text = self.object(bucket, &key).await.unwrap();
                 objects.insert(key, text);
             }
         }
@@ -117,14 +124,21 @@ impl Site {
         assert!(told.contains(&format!("{id} is kept for good otherwise than in the table")), "{told}");
     }
 
-    /// The cases of the present version of the knowledge base's data set.
+    /// The cases of the present version of the knowledge base's data set. Its manifest is read first: what it names was
+    /// written before it, while a list of the bucket from before may lack it.
     async fn published(&self) -> Vec<Case> {
-        let objects = self.objects().await;
-        let Some(manifest) = objects.get("cases/KBCASES001/manifest.json") else { return Vec::new() };
-        let manifest: Value = serde_json::from_str(manifest).unwrap();
-        let parts = manifest["versions"][0]["parts"].as_array().unwrap();
-        let lines = parts.iter().map(|part| &objects[&format!("cases/KBCASES001/parts/{}.jsonl", part["sha256"].as_str().unwrap())]);
-        lines.flat_map(|part| part.lines()).map(|line| serde_json::from_str(line).unwrap()).collect()
+        let manifest = match self.object("DatasetsBucket", "cases/KBCASES001/manifest.json").await {
+            Err(SdkError::ServiceError(refused)) if refused.err().is_no_such_key() => return Vec::new(),
+            manifest => manifest.unwrap(),
+        };
+        let manifest: Value = serde_json::from_str(&manifest).unwrap();
+        let mut cases = Vec::new();
+        for part in manifest["versions"][0]["parts"].as_array().unwrap() {
+            let key = format!("cases/KBCASES001/parts/{}.jsonl", part["sha256"].as_str().unwrap());
+            let part = self.object("DatasetsBucket", &key).await.unwrap();
+            cases.extend(part.lines().map(|line| serde_json::from_str::<Case>(line).unwrap()));
+        }
+        cases
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use flywheel_model::Loop;
 use flywheel_report::{Numbers, Summary};
 use serde::{Deserialize, Serialize};
@@ -49,4 +49,38 @@ pub(crate) async fn report(tool: &Tool, page: &Path, terminal: &mut Terminal) ->
     let summary: Summary = tool.run(&["report", "--hours", HOURS, "--output", &page]).await?;
     terminal.done("Report", &format!("{} entries on one page → {page}", summary.entries));
     Ok(summary.loops)
+}
+
+/// What the day's counts come to when they are looked at again.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(crate) struct Replayed {
+    /// Findings by the policy in force.
+    pub(crate) findings: usize,
+    /// Findings by one that a tenfold rate of failed responses would have to alarm.
+    pub(crate) findings_by_another_policy: usize,
+}
+
+impl Replayed {
+    pub(crate) fn good(&self) -> bool {
+        self.findings_by_another_policy < self.findings
+    }
+}
+
+/// Has the hours looked at again, by the policy in force and by one that is less easily alarmed.
+pub(crate) async fn replay(tool: &Tool, policy: &Path, terminal: &mut Terminal) -> Result<Replayed> {
+    terminal.now("looking at the day again");
+    let text = std::fs::read_to_string(policy).with_context(|| format!("cannot read {}", policy.display()))?;
+    let other = policy.with_file_name("calmer-policy.toml");
+    let calmer = format!("{text}\n[findings.failed_responses]\nchange = 9.0\n");
+    std::fs::write(&other, calmer).with_context(|| format!("cannot write {}", other.display()))?;
+    let replayed: serde_json::Value = tool.run(&["replay", "--hours", HOURS, "--policy", &other.to_string_lossy()]).await?;
+    let findings = |by: &str| {
+        let events = replayed[by]["events"].as_array().into_iter().flatten();
+        events.filter(|event| event["kind"] == "finding.opened").count()
+    };
+    let replayed = Replayed { findings: findings("in_force"), findings_by_another_policy: findings("other") };
+    let Replayed { findings, findings_by_another_policy } = replayed;
+    terminal
+        .done("Replayed", &format!("{findings} findings; {findings_by_another_policy} if only a tenfold rate of failed responses counted"));
+    Ok(replayed)
 }

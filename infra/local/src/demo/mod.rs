@@ -190,6 +190,7 @@ impl Demo {
         self.summary.experiments = day.play(&self.output, terminal).await?;
         let tool = cases::Tool::new(&self.aws)?;
         self.summary.ledger = ledger::verify(&tool, terminal).await?;
+        self.summary.replay = ledger::replay(&tool, &self.output.join("policy.toml"), terminal).await?;
         self.summary.loops = ledger::report(&tool, &self.output.join(REPORT), terminal).await?;
         Ok(())
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::experiments::Experiments;
 use super::launch::Launch;
-use super::ledger::Verified;
+use super::ledger::{Replayed, Verified};
 use super::releases::Releases;
 use super::tests::Tests;
 use super::timeouts::Timeouts;
@@ -58,6 +58,8 @@ pub(crate) struct Summary {
     pub(crate) experiments: Experiments,
     /// Each loop in numbers: findings, actions, holds by reason, outcomes, what was undone.
     pub(crate) loops: BTreeMap<Loop, Numbers>,
+    /// What the day's counts come to when they are looked at again.
+    pub(crate) replay: Replayed,
     /// What a check of the ledger came to.
     pub(crate) ledger: Verified,
     /// From the first line to the first upload.
@@ -79,6 +81,7 @@ impl Summary {
             && self.tests.good()
             && self.experiments.good()
             && self.ledger.good()
+            && self.replay.good()
     }
 
     pub(crate) fn write(&self, file: &Path) -> Result<()> {
