@@ -18,7 +18,7 @@ STACK ?= flywheel
 # How `make build-release` compiles: `cargo-zigbuild` links against an old glibc wherever it runs; `cargo` uses this
 # machine's, which must be 2.34 or older to run on Lambda (checked either way).
 COMPILER ?= cargo-zigbuild
-FUNCTIONS := track-documents sync-knowledge-bases record count-signals read-logs assemble-conversations detect-changes refresh-topics capture-retrievals adjust-timeouts learn-preflight run-preflight generate-tests prove-tests queue-experiments run-experiments
+FUNCTIONS := track-documents sync-knowledge-bases record count-signals read-logs assemble-conversations detect-changes refresh-topics capture-retrievals adjust-timeouts learn-preflight run-preflight generate-tests prove-tests queue-experiments run-experiments verify-outcomes
 
 LOCAL := infra/local
 RUN := $(CURDIR)/.tools/run
@@ -69,7 +69,7 @@ soak: ## Play 20,000 new random runs of the document loop in memory: some minute
 bench: $(RUN)/ready build-release ## Measure loop, detection, intake, redaction, captures, limits and cold starts (target/bench)
 	PATH="$(RUN)/bin:$$PATH" cargo-lambda lambda build --release --locked --skip-target-check --compiler $(COMPILER) --package empty-function
 	$(CARGO) build --profile bench-sim --locked --package flywheel-bench
-	@for what in kb-sync detection intake redaction capture timeouts preflight tests experiments; do "$(CARGO_TARGET_DIR)/bench-sim/bench" $$what --out "$(CARGO_TARGET_DIR)/bench/$$what.json" || exit 1; done
+	@for what in kb-sync detection intake redaction capture timeouts preflight tests experiments loop; do "$(CARGO_TARGET_DIR)/bench-sim/bench" $$what --out "$(CARGO_TARGET_DIR)/bench/$$what.json" || exit 1; done
 	@"$(CARGO_TARGET_DIR)/bench-sim/bench" cold-start --binaries "$(CARGO_TARGET_DIR)/lambda" --out "$(CARGO_TARGET_DIR)/bench/cold-start.json"
 
 .PHONY: fmt

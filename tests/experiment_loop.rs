@@ -621,6 +621,70 @@ fn a_winner_that_sets_off_an_alarm_is_rolled_back() {
 }
 
 #[test]
+fn a_promotion_that_made_it_worse_is_taken_back_once_while_it_is_deployed_and_afterwards() {
+    for complete in [false, true] {
+        let mut city = City::new(POLICY);
+        let experiment = city.queue("billing");
+        city.until_concluded(&experiment, "billing", 200, &effects(&[("short", resolves(0.8))]));
+        city.review();
+        if complete {
+            city.memory.borrow_mut().end_deployment(RolloutState::Complete);
+            city.review();
+            assert!(city.state(&experiment).is_none());
+        }
+        city.now += SignedDuration::from_hours(24);
+        for _ in 0..2 {
+            wait(city.running().withdraw(&experiment, "resolution fell", &city.policy, city.now)).unwrap();
+            city.review();
+            let under_way = city.memory.borrow().deployments.last().unwrap().1;
+            assert_ne!(under_way, RolloutState::UnderWay, "nobody waits for a deployment that is not wanted");
+        }
+        let value = city.flag("billing-prompt").unwrap();
+        assert_eq!((flag::served(&value), flag::experiment(&value)), (Some("baseline"), None));
+        let ExperimentState::Over { conclusion, .. } = &city.memory.borrow().archive[&experiment].state else { panic!("it is over") };
+        assert_eq!(conclusion.verdict, ExperimentVerdict::RolledBack);
+        let cleaned = city.events(|body| match body {
+            Body::ExperimentDecided(decision) if decision.explanation.contains("(rolled back)") => Some(decision.explanation.clone()),
+            _ => None,
+        });
+        // A deployment that is under way is stopped, which needs no change of the flag.
+        assert_eq!(cleaned.len(), usize::from(complete), "{cleaned:?}");
+    }
+}
+
+#[test]
+fn what_a_person_chose_after_a_promotion_is_not_taken_back() {
+    let mut city = City::new(POLICY);
+    let experiment = city.queue("billing");
+    city.until_concluded(&experiment, "billing", 200, &effects(&[("short", resolves(0.8))]));
+    city.review();
+    city.memory.borrow_mut().end_deployment(RolloutState::Complete);
+    city.review();
+    let theirs = city.memory.borrow().served().replace("short", "theirs");
+    city.memory.borrow_mut().edit(theirs.clone());
+    wait(city.running().withdraw(&experiment, "resolution fell", &city.policy, city.now)).unwrap();
+    city.review();
+    assert_eq!(city.memory.borrow().served(), theirs);
+}
+
+#[test]
+fn after_a_promotion_that_made_it_worse_a_finding_queues_nothing_for_a_while() {
+    let city = City::new(POLICY);
+    let finding: flywheel_model::Finding = serde_json::from_value(json!({
+        "finding": "8bf18252cb6dadd5f42fca108271e688", "metric": "resolution", "scope": { "key": "billing" },
+        "opened_at": city.now, "evidence": { "alarm": { "name": "resolution-low" } }
+    }))
+    .unwrap();
+    let subject = finding.scope.subject(finding.metric);
+    let opening = flywheel_model::Finding::opening(&finding.finding);
+    let event = Event { id: opening, subject: subject.clone(), causes: Vec::new(), at: city.now, body: Body::FindingOpened(finding) };
+    city.memory.borrow_mut().cooling.insert(subject, city.now + SignedDuration::from_hours(1));
+    assert!(!wait(city.planning().hear(&event, &city.policy, city.now)).unwrap());
+    assert_eq!(city.holds(), [ExperimentHoldReason::Cooling]);
+    assert!(wait(city.planning().hear(&event, &city.policy, city.now + SignedDuration::from_hours(1))).unwrap());
+}
+
+#[test]
 fn a_winner_waits_for_a_person_where_the_risk_is_high_or_no_alarm_watches() {
     for (intent, guarded) in [("returns", true), ("billing", false)] {
         let mut city = City::new(POLICY);

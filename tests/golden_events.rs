@@ -64,7 +64,7 @@ fn bus_events_come_to_what_stands_beside_them() {
     });
     let files: BTreeSet<String> = event_files("bus").iter().map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     assert!(kinds.iter().all(|kind| files.contains(*kind)), "a file for each kind: {kinds:?}, {files:?}");
-    assert_eq!(kinds.len(), 36, "every kind has its file: {kinds:?}");
+    assert_eq!(kinds.len(), 39, "every kind has its file: {kinds:?}");
 }
 
 #[test]
@@ -107,7 +107,9 @@ fn every_bus_event_is_read_and_written_without_a_difference() {
                 Body::ExperimentConcluded(outcome) => experiment_subject(&outcome.experiment),
                 Body::ActionsStopped(control) => control.clone().event(true).subject,
                 Body::ActionsResumed(control) => control.clone().event(false).subject,
-                Body::RefreshDecided(_) | Body::RefreshHeld(_) | Body::AskedAgain(_) => event.subject.clone(),
+                Body::ActionGraded(outcome) => outcome.subject(),
+                Body::Escalated(escalation) => escalation.scope.subject(escalation.metric),
+                Body::UndoDecided(_) | Body::RefreshDecided(_) | Body::RefreshHeld(_) | Body::AskedAgain(_) => event.subject.clone(),
             };
             assert_eq!(event.subject, subject, "{}", path.display());
             seen += 1;

@@ -198,6 +198,13 @@ fn product(policy: &Policy) -> Dashboard {
             Widget::graph("Failed questions that find something again", figures("record", &[F::QuestionsFoundAgain])),
         ],
     );
+    board.row(
+        7,
+        [Widget::graph(
+            "What actions did",
+            figures("verify-outcomes", &[F::ActionsAwaited, F::ActionsGraded, F::ActionsUndone, F::Escalations]),
+        )],
+    );
     board
 }
 

@@ -48,9 +48,11 @@ const PLAN: FunctionCode =
     FunctionCode { name: "queue-experiments", parameter: "QueueExperimentsCodeKey", output: "QueueExperimentsFunction" };
 const RUN: FunctionCode = FunctionCode { name: "run-experiments", parameter: "RunExperimentsCodeKey", output: "RunExperimentsFunction" };
 
+const VERIFY: FunctionCode = FunctionCode { name: "verify-outcomes", parameter: "VerifyOutcomesCodeKey", output: "VerifyOutcomesFunction" };
+
 /// The functions of the stack.
-pub const FUNCTIONS: [FunctionCode; 16] =
-    [TRACK, SYNC, RECORD, COUNT, READ, ASSEMBLE, DETECT, REFRESH, CAPTURE, ADJUST, LEARN, CHECK, GENERATE, PROVE, PLAN, RUN];
+pub const FUNCTIONS: [FunctionCode; 17] =
+    [TRACK, SYNC, RECORD, COUNT, READ, ASSEMBLE, DETECT, REFRESH, CAPTURE, ADJUST, LEARN, CHECK, GENERATE, PROVE, PLAN, RUN, VERIFY];
 
 /// Running tests against an assistant takes minutes: Lambda's longest.
 const PROOF_SECONDS: i32 = 900;
@@ -153,6 +155,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     let proofs = Queue::worked_on_for(t, &alarms, "proofs", PROOF_SECONDS, 7_200);
     let planning = Queue::new(t, &alarms, "plans", 0, 900);
     let experimenting = Queue::new(t, &alarms, "experiments", 0, 900);
+    let verifying = Queue::new(t, &alarms, "outcomes", 0, 1_800);
     let buckets = policy.buckets();
     let patterns: Vec<_> = in_patterns(&buckets)
         .into_iter()
@@ -298,8 +301,27 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
                 json!({ "source": ["flywheel"], "detail-type": ["signal.batch"], "detail": { "detail": { "kinds": ["conversation"] } } }),
             ),
             Rule::schedule("ReviewExperiments", "Looks at every experiment", "rate(5 minutes)", Some(json!({ "trigger": "review" }))),
+            Rule::on_bus(
+                "Undos",
+                "Promotions that are taken back",
+                &bus,
+                json!({ "source": ["flywheel"], "detail-type": ["decision.undo"], "detail": { "detail": { "what": ["promotion"] } } }),
+            ),
         ],
     );
+    verifying.fed_by(
+        t,
+        &[
+            Rule::on_bus(
+                "ActionsTaken",
+                "Actions that took effect",
+                &bus,
+                json!({ "source": ["flywheel"], "detail-type": ["outcome.refresh", "receipt.experiment", "decision.preflight"] }),
+            ),
+            Rule::schedule("GradeActions", "Measures what actions did", "rate(15 minutes)", Some(json!({ "trigger": "review" }))),
+        ],
+    );
+    alarms.tell_of_escalations(t, &bus);
 
     let mut track = Function::new(TRACK.name, TRACK.parameter, 128);
     track.consume(&changes, Batches { size: 100, at_once: None });
@@ -482,6 +504,15 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     run.env("FLYWHEEL_EVIDENCE_BUCKET", evidence.name());
     run.env("FLYWHEEL_DATASETS_BUCKET", datasets.name());
 
+    let mut verify = Function::new(VERIFY.name, VERIFY.parameter, 256);
+    verify.consume(&verifying, Batches { size: 10, at_once: Some(2) });
+    verify.allow(signals.query());
+    verify.allow(signals.items(&[ItemAction::Get, ItemAction::Put, ItemAction::Update, ItemAction::WriteMany]));
+    verify.allow(ledger.items(&[ItemAction::GetMany]));
+    verify.env("FLYWHEEL_SIGNALS_TABLE", signals.name());
+    verify.env("FLYWHEEL_LEDGER_TABLE", ledger.name());
+    verify.env("FLYWHEEL_LEDGER_BUCKET", kept.name());
+
     for function in [&mut track, &mut sync, &mut refresh] {
         function.allow(wakes.send());
         function.env("FLYWHEEL_STATE_TABLE", state.name());
@@ -502,6 +533,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
         &mut prove,
         &mut plan,
         &mut run,
+        &mut verify,
     ] {
         function.allow(bus.put_events());
         function.env("FLYWHEEL_BUS", bus.name());
@@ -522,6 +554,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
         &mut prove,
         &mut plan,
         &mut run,
+        &mut verify,
     ] {
         function.allow(store.read());
         for (name, id) in store.ids() {
@@ -530,7 +563,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     }
 
     // Whoever changes something of the team's, or has it changed.
-    for function in [&mut sync, &mut refresh, &mut adjust, &mut learn, &mut generate, &mut plan, &mut run] {
+    for function in [&mut sync, &mut refresh, &mut adjust, &mut learn, &mut generate, &mut plan, &mut run, &mut verify] {
         function.allow(switch.items(&[ItemAction::Get]));
         function.env("FLYWHEEL_SWITCH_TABLE", switch.name());
     }
@@ -543,7 +576,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     record.env("FLYWHEEL_LEDGER_BUCKET", kept.name());
 
     let functions =
-        [track, sync, record, count, read, assemble, detect, refresh, capture, adjust, learn, check, generate, prove, plan, run];
+        [track, sync, record, count, read, assemble, detect, refresh, capture, adjust, learn, check, generate, prove, plan, run, verify];
     let mut memories = Vec::new();
     for (mut function, code) in functions.into_iter().zip(FUNCTIONS) {
         for (name, value) in &options.environment {
@@ -574,6 +607,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
         &proofs,
         &planning,
         &experimenting,
+        &verifying,
     ]
     .map(Queue::name)
     .into();
@@ -600,6 +634,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     t.output("ReleasesQueueUrl", "Queue that releases are told to", &releasing.url());
     t.output("ReleasesDeadLetterQueueUrl", "News of releases that were given up", &releasing.dead_letters_url());
     t.output("TestsQueueUrl", "Queue of conversations and findings that tests are made of", &testing.url());
+    t.output("OutcomesQueueUrl", "Queue of actions that took effect and of reviews of them", &verifying.url());
     t.output("ExperimentsQueueUrl", "Queue of outcomes and reviews of experiments", &experimenting.url());
     t.output("Bus", "Event bus", &bus.name());
     t.output("ChangesQueueUrl", "Queue of document changes", &changes.url());

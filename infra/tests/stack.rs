@@ -254,12 +254,12 @@ fn every_queue_has_dead_letters_that_are_kept_long_encryption_and_two_alarms() {
     assert_eq!(queues.len(), 2 * dead_letters.len() + 1);
 }
 
-/// CloudWatch may publish to the topic for this account's alarms and nobody else may; whatever encrypts it lets CloudWatch.
+/// CloudWatch may publish to the topic for this account's alarms, and the rule for escalations may; nobody else. Whatever encrypts it lets CloudWatch.
 #[test]
 fn every_alarm_tells_one_topic_of_its_beginning_and_its_end() {
     let template = template(Target::Account);
     let alarms = of_kind(&template, "AWS::CloudWatch::Alarm");
-    assert_eq!(alarms.len(), 61);
+    assert_eq!(alarms.len(), 65);
     for (id, alarm) in alarms {
         for actions in ["AlarmActions", "OKActions"] {
             assert_eq!(alarm[actions], json!([{ "Ref": "AlarmTopic" }]), "{id} {actions}");
@@ -267,7 +267,9 @@ fn every_alarm_tells_one_topic_of_its_beginning_and_its_end() {
     }
     let policies = of_kind(&template, "AWS::SNS::TopicPolicy");
     let statements = &policies["AlarmTopicPolicy"]["PolicyDocument"]["Statement"];
-    assert_eq!(statements.as_array().map(Vec::len), Some(1));
+    assert_eq!(statements.as_array().map(Vec::len), Some(2));
+    assert_eq!(statements[1]["Principal"], json!({ "Service": "events.amazonaws.com" }));
+    assert_eq!(short(&statements[1]["Condition"]["ArnEquals"]["aws:SourceArn"]), "Escalations");
     assert_eq!(statements[0]["Principal"], json!({ "Service": "cloudwatch.amazonaws.com" }));
     assert_eq!(statements[0]["Condition"], json!({ "StringEquals": { "aws:SourceAccount": { "Ref": "AWS::AccountId" } } }));
     // With alias/aws/sns alarms would not get through: a key of the team's own, or none.
@@ -331,6 +333,11 @@ fn rules_reach_their_queue_and_no_other_sender_does() {
     let policies = of_kind(&template, "AWS::SQS::QueuePolicy");
     for (id, rule) in of_kind(&template, "AWS::Events::Rule") {
         let target = &rule["Targets"][0];
+        if id == "Escalations" {
+            // People read it, and the ledger has it if they do not get it.
+            assert_eq!(target["Arn"], json!({ "Ref": "AlarmTopic" }));
+            continue;
+        }
         for queue in [short(&target["Arn"]), short(&target["DeadLetterConfig"]["Arn"])] {
             let policy = policies[format!("{queue}Policy").as_str()];
             let statements = policy["PolicyDocument"]["Statement"].as_array().expect("statements");

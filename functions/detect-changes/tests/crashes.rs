@@ -7,7 +7,7 @@ use detect_changes::look;
 use flywheel_engine::findings::{History, MetricState, SeenAlarm};
 use flywheel_model::{Count, Event, Hour, Id, Key, Metric, Series};
 use flywheel_policy::Policy;
-use flywheel_ports::{Alarms, Bus, Counts, Looked, Memory, Unavailable};
+use flywheel_ports::{Alarms, Bus, Counts, Histories, Looked, Memory, Unavailable};
 use jiff::{SignedDuration, Timestamp};
 
 const POLICY: &str = "mode = \"act\"\n[[data_source]]\nknowledge_base = \"KB12345678\"\ndata_source = \"DS12345678\"\nbucket = \"docs\"\n";
@@ -83,6 +83,15 @@ impl Alarms for World {
     }
 }
 
+impl Histories for World {
+    async fn histories(&self, metric: Metric) -> Result<BTreeMap<Key, History>, Unavailable> {
+        self.call()?;
+        let histories = self.histories.borrow();
+        let of_it = histories.iter().filter(|(series, _)| series.metric == metric);
+        Ok(of_it.map(|(series, history)| (series.key.clone(), history.clone())).collect())
+    }
+}
+
 impl Memory for World {
     async fn begin_look(&self, now: Timestamp) -> Result<Option<Looked>, Unavailable> {
         self.call()?;
@@ -98,13 +107,6 @@ impl Memory for World {
         self.looked.replace(looked.clone());
         self.looking_until.set(None);
         Ok(())
-    }
-
-    async fn histories(&self, metric: Metric) -> Result<BTreeMap<Key, History>, Unavailable> {
-        self.call()?;
-        let histories = self.histories.borrow();
-        let of_it = histories.iter().filter(|(series, _)| series.metric == metric);
-        Ok(of_it.map(|(series, history)| (series.key.clone(), history.clone())).collect())
     }
 
     async fn save_history(&self, series: &Series, history: &History) -> Result<(), Unavailable> {

@@ -4,12 +4,12 @@
 //! were not tried, or a model may propose one; the engine says whether an experiment with them could decide in time. Whoever
 //! does it again comes to the same experiment, which is there already.
 
-use flywheel_engine::experiments::{INSTRUCTIONS, Library, Queued, Traffic, flag, queue, request, take_variant};
-use flywheel_model::{Body, Event, Evidence, ExperimentHoldReason, Finding, Id, Key, Metric, Scope};
+use flywheel_engine::experiments::{INSTRUCTIONS, Library, Queued, Traffic, flag, hold_while_cooling, queue, request, take_variant};
+use flywheel_model::{ActionKind, Body, Event, Evidence, ExperimentHoldReason, Finding, Id, Key, Metric, Scope};
 use flywheel_policy::{ExperimentPolicy, Mode, Policy};
 use flywheel_ports::{
-    Bus, ConversationIndex, ExperimentStore, FeatureFlags, IntentTraffic, NoAnswer, Observations, PromptLibrary, Proposer, Unavailable,
-    read_noted,
+    Bus, ConversationIndex, Cooldowns, ExperimentStore, FeatureFlags, IntentTraffic, NoAnswer, Observations, PromptLibrary, Proposer,
+    Unavailable, read_noted,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -55,7 +55,7 @@ pub struct Request<'r> {
 
 impl<S, L, F, O, I, P, B> World<S, L, F, O, I, P, B>
 where
-    S: ExperimentStore + IntentTraffic,
+    S: ExperimentStore + IntentTraffic + Cooldowns,
     L: PromptLibrary,
     F: FeatureFlags,
     O: Observations,
@@ -72,6 +72,17 @@ where
         else {
             return Ok(false);
         };
+        if let Some(until) = self
+            .store
+            .cooling_until(ActionKind::Promotion, &Scope::Key(intent.clone()).subject(Metric::Resolution))
+            .await?
+            .filter(|until| now < *until)
+        {
+            if let Queued::Held(hold) = hold_while_cooling(intent, finding, until, now) {
+                self.bus.publish(&[hold]).await?;
+            }
+            return Ok(false);
+        }
         let since = match evidence {
             Evidence::Rates(rates) => Some(rates.since),
             Evidence::Alarm { .. } => None,

@@ -6,9 +6,9 @@
 
 use flywheel_engine::refresh;
 use flywheel_engine::sync::Asked;
-use flywheel_model::{AskedAgain, Body, Event, Fact, Finding, Id, Observation, Refresh, Refreshed};
+use flywheel_model::{ActionKind, AskedAgain, Body, Event, Fact, Finding, Id, Observation, Refresh, Refreshed};
 use flywheel_policy::Policy;
-use flywheel_ports::{Bus, NoAnswer, Observations, Questions, Refreshes, SyncStore, Unavailable, Wakes};
+use flywheel_ports::{Bus, Cooldowns, NoAnswer, Observations, Questions, Refreshes, SyncStore, Unavailable, Wakes};
 use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 
@@ -32,7 +32,7 @@ pub struct World<S, F, O, K, B, W> {
     pub wakes: W,
 }
 
-impl<S: SyncStore, F: Refreshes, O: Observations, K: Questions, B: Bus, W: Wakes> World<S, F, O, K, B, W> {
+impl<S: SyncStore, F: Refreshes + Cooldowns, O: Observations, K: Questions, B: Bus, W: Wakes> World<S, F, O, K, B, W> {
     /// Answers an event of the bus; one that asks for nothing is passed over.
     ///
     /// # Errors
@@ -51,7 +51,8 @@ impl<S: SyncStore, F: Refreshes, O: Observations, K: Questions, B: Bus, W: Wakes
             Some(decided) => decided,
             None => {
                 let sources = self.store.overview().await?.sources;
-                let (refresh, events) = refresh::decide(finding, cause, &sources, policy, now);
+                let cooling_until = self.refreshes.cooling_until(ActionKind::Refresh, &finding.scope.subject(finding.metric)).await?;
+                let (refresh, events) = refresh::decide(finding, cause, &sources, cooling_until, policy, now);
                 self.bus.publish(&events).await?;
                 let Some(refresh) = refresh else { return Ok(()) };
                 self.refreshes.keep(&refresh).await?;

@@ -1,16 +1,16 @@
 //! Starts, watches and ends experiments on prompts, and counts their outcomes.
 //!
-//! Two kinds of messages come. A batch of signals that was kept and counted: the conversations in it that took part in an
+//! Three kinds of messages come. A batch of signals that was kept and counted: the conversations in it that took part in an
 //! experiment are counted for their arm, each unit once. A review, every five minutes: the engine says what is to be done, one
-//! thing after the other, until nothing is. What is to be is remembered before the flags are changed and what was done after
+//! thing after the other, until nothing is. And a decision to take a promotion back. What is to be is remembered before the flags are changed and what was done after
 //! it; whoever finds one without the other looks at the flags first.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use flywheel_engine::experiments::{Book, FlagChange, Next, Outcomes, changed, next, unit_of};
+use flywheel_engine::experiments::{Book, FlagChange, Next, Outcomes, changed, next, unit_of, withdraw};
 use flywheel_kit::trigger;
-use flywheel_model::{Conversation, Event, Experiment, ExperimentState, Fact, Key, Observation, SignalBatch};
+use flywheel_model::{Body, Conversation, Event, Experiment, ExperimentState, Fact, Key, Observation, SignalBatch};
 use flywheel_policy::{FlagPlace, Policy};
 use flywheel_ports::{
     Bus, ExperimentStore, FeatureFlags, FlagAnswer, KeptOutcomes, NoAnswer, Observations, PromptLibrary, UNITS, Unavailable,
@@ -45,6 +45,8 @@ pub enum Asked {
     Count(String),
     /// Look at every experiment.
     Review,
+    /// Give everybody again what they got before this experiment's winner was promoted, for a reason.
+    Withdraw(Key, String),
 }
 
 /// What reviews came to.
@@ -67,6 +69,9 @@ pub struct Report {
 pub fn read(body: &str) -> Result<Asked, String> {
     if trigger(body).as_deref() == Some("review") {
         return Ok(Asked::Review);
+    }
+    if let Ok(Event { body: Body::UndoDecided(undo), .. }) = Event::from_envelope(body) {
+        return Ok(if undo.dry_run { Asked::Review } else { Asked::Withdraw(undo.experiment, undo.explanation) });
     }
     let (_, batch) = SignalBatch::from_envelope(body)?;
     Ok(Asked::Count(batch.evidence))
@@ -182,6 +187,27 @@ impl<S: ExperimentStore, O: Observations, L: PromptLibrary, F: FeatureFlags, B: 
             }
         }
         Ok(report)
+    }
+
+    /// Takes a promotion back: the next review changes the flag. Doing it again changes nothing.
+    ///
+    /// # Errors
+    /// If something that it needs does not answer, or others write the book all the time.
+    pub async fn withdraw(&self, experiment: &Key, why: &str, policy: &Policy, now: Timestamp) -> Result<(), Unavailable> {
+        let Some(place) = &policy.experiments.flags else { return Ok(()) };
+        let over = self.store.archived().await?.into_iter().find(|known| known.experiment == *experiment);
+        for _ in 0..RACES {
+            let flags = match self.flags.flags(place).await {
+                Ok(flags) => flags,
+                Err(NoAnswer::Refused(why) | NoAnswer::Later(why)) => return Err(Unavailable { what: "read the flags", why }),
+            };
+            let book = self.store.book().await?;
+            let Some(book) = withdraw(&book, experiment, over.as_ref(), &flags, why, now) else { return Ok(()) };
+            if self.store.save_book(&book).await? {
+                return Ok(());
+            }
+        }
+        Err(Unavailable { what: "take a promotion back", why: format!("{RACES} times others wrote the same row") })
     }
 
     /// Publishes events and keeps the book, what is over apart. `false` if somebody else was faster.

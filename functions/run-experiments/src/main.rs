@@ -34,6 +34,10 @@ async fn main() -> Result<(), Error> {
             let policy = policies.current().await?;
             match asked {
                 Asked::Count(evidence) => counted.set(counted.get() + world.count(&evidence, &policy).await?),
+                Asked::Withdraw(experiment, why) => {
+                    world.withdraw(&experiment, &why, &policy, Timestamp::now()).await?;
+                    reviewed.set(world.review(&policy, Timestamp::now()).await?);
+                }
                 Asked::Review => reviewed.set(world.review(&policy, Timestamp::now()).await?),
             }
             Ok(())

@@ -11,7 +11,7 @@ use flywheel_engine::findings::History;
 use flywheel_engine::replay::replay;
 use flywheel_model::{Event, Hour, Key, Metric};
 use flywheel_policy::Policy;
-use flywheel_ports::Memory;
+use flywheel_ports::Histories;
 use flywheel_report::describe;
 use jiff::Timestamp;
 use serde::Serialize;

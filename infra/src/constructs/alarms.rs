@@ -1,11 +1,12 @@
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::physical;
-use crate::cfn::{self, Exp, Parameter, Template, cloudwatch, sns};
+use super::{Bus, physical};
+use crate::cfn::{self, Exp, Parameter, Template, cloudwatch, events, sns};
 
-/// Where alarms go: an SNS topic, with an e-mail subscription where the stack's parameter names an address.
+/// Where alarms and escalations go: an SNS topic, with an e-mail subscription where the stack's parameter names an address.
 #[derive(Debug)]
 pub struct Alarms {
     /// Of those that were added, without the stack's.
@@ -13,6 +14,7 @@ pub struct Alarms {
 }
 
 const TOPIC: &str = "AlarmTopic";
+const ESCALATIONS: &str = "Escalations";
 
 impl Alarms {
     /// Adds the topic and its parameters.
@@ -23,7 +25,7 @@ impl Alarms {
         // https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html. A key of the team's own can allow it.
         template.parameter(
             "AlarmTopicKey",
-            Parameter::optional("ARN of a KMS key whose policy lets cloudwatch.amazonaws.com use it, to encrypt the alarm topic; empty for SNS's own encryption at rest", ""),
+            Parameter::optional("ARN of a KMS key whose policy lets cloudwatch.amazonaws.com and events.amazonaws.com use it, to encrypt the alarm topic; empty for SNS's own encryption at rest", ""),
         );
         template.condition("HasAlarmTopicKey", json!({ "Fn::Not": [{ "Fn::Equals": [{ "Ref": "AlarmTopicKey" }, ""] }] }));
         template.add(
@@ -46,6 +48,13 @@ impl Alarms {
                         "Action": "sns:Publish",
                         "Resource": cfn::json(&cfn::reference(TOPIC)),
                         "Condition": { "StringEquals": { "aws:SourceAccount": { "Ref": "AWS::AccountId" } } }
+                    }, {
+                        "Sid": "EscalationsOfThisStack",
+                        "Effect": "Allow",
+                        "Principal": { "Service": "events.amazonaws.com" },
+                        "Action": "sns:Publish",
+                        "Resource": cfn::json(&cfn::reference(TOPIC)),
+                        "Condition": { "ArnEquals": { "aws:SourceArn": cfn::json(&cfn::arn(ESCALATIONS)) } }
                     }]
                 })
             },
@@ -61,6 +70,26 @@ impl Alarms {
             )
             .only_if("HasAlarmEmail");
         Self { names: RefCell::default() }
+    }
+
+    /// Has the topic told of what is left to a person, with what was tried and where to read on.
+    pub(crate) fn tell_of_escalations(&self, template: &mut Template, bus: &Bus) {
+        let said = [("why", "$.detail.detail.explanation"), ("id", "$.detail.id")];
+        let message = events::rule::InputTransformer! {
+            input_paths_map: said.into_iter().map(|(name, path)| (name.to_owned(), path.into())).collect::<BTreeMap<_, _>>(),
+            input_template: "\"Flywheel leaves this to a person. <why> Next: flywheel explain <id>\""
+        };
+        let target = events::rule::Target! { id: "topic", arn: self.topic(), input_transformer: message };
+        template.add(
+            ESCALATIONS,
+            &events::Rule! {
+                description: "What is left to a person goes to the topic of alarms",
+                targets: vec![target],
+                state: "ENABLED",
+                event_bus_name: bus.name(),
+                event_pattern: json!({ "source": ["flywheel"], "detail-type": ["decision.escalation"] })
+            },
+        );
     }
 
     /// The names of all alarms that were added, in their order, without the stack's.

@@ -10,10 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_dynamodb::types::Put;
 use flywheel_engine::experiments::{Book, UnitArm};
 use flywheel_engine::findings::History;
-use flywheel_model::{Experiment, Id, Key, Metric};
-use flywheel_ports::{CountedSignals, ExperimentStore, IntentTraffic, KeptOutcomes, Unavailable};
+use flywheel_model::{ActionKind, Experiment, Id, Key, Metric};
+use flywheel_ports::{Cooldowns, CountedSignals, ExperimentStore, IntentTraffic, KeptOutcomes, Unavailable};
+use jiff::Timestamp;
 
 use crate::findings::history_of;
+use crate::outcomes::cooling_until;
 use crate::table::{Table, VALUE, as_text, key, number, number_of, string, text_of, value_of};
 
 const READ: &str = "read what is known of experiments";
@@ -115,6 +117,12 @@ impl ExperimentStore for ExperimentTable {
             puts.push(put.map_err(|error| Unavailable { what: WRITE, why: error.to_string() })?);
         }
         self.table.make_together(puts, WRITE).await
+    }
+}
+
+impl Cooldowns for ExperimentTable {
+    async fn cooling_until(&self, what: ActionKind, subject: &str) -> Result<Option<Timestamp>, Unavailable> {
+        cooling_until(&self.table, what, subject).await
     }
 }
 

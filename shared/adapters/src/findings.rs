@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 
 use flywheel_engine::findings::{History, MetricState, SeenAlarm};
-use flywheel_model::{Id, Key, Metric, Refresh, Series};
-use flywheel_ports::{Alarms, Looked, Memory, Refreshes, Unavailable};
+use flywheel_model::{ActionKind, Id, Key, Metric, Refresh, Series};
+use flywheel_ports::{Alarms, Cooldowns, Histories, Looked, Memory, Refreshes, Unavailable};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::unavailable;
+use crate::outcomes::cooling_until;
 use crate::table::{Item, Table, if_it_held, key, number, number_of, string, text_of};
 
 /// A little more than a function may run: after this long, whoever took the right to look is gone.
@@ -105,12 +106,6 @@ impl Memory for FindingTable {
         update.send().await.map(|_| ()).map_err(unavailable("record a look"))
     }
 
-    async fn histories(&self, metric: Metric) -> Result<BTreeMap<Key, History>, Unavailable> {
-        let rows = self.table.rows(&history_of(metric), READ).await?;
-        let history = |row: &Item| Ok((Key::try_from(text_of(row, "sk").unwrap_or_default()).map_err(|error| broken(&error))?, read(row)?));
-        rows.iter().map(history).collect()
-    }
-
     async fn save_history(&self, series: &Series, history: &History) -> Result<(), Unavailable> {
         self.put(&history_of(series.metric), series.key.as_str(), history).await
     }
@@ -121,6 +116,20 @@ impl Memory for FindingTable {
 
     async fn save_state(&self, metric: Metric, state: &MetricState) -> Result<(), Unavailable> {
         self.put(FINDINGS, metric.as_str(), state).await
+    }
+}
+
+impl Histories for FindingTable {
+    async fn histories(&self, metric: Metric) -> Result<BTreeMap<Key, History>, Unavailable> {
+        let rows = self.table.rows(&history_of(metric), READ).await?;
+        let history = |row: &Item| Ok((Key::try_from(text_of(row, "sk").unwrap_or_default()).map_err(|error| broken(&error))?, read(row)?));
+        rows.iter().map(history).collect()
+    }
+}
+
+impl Cooldowns for FindingTable {
+    async fn cooling_until(&self, what: ActionKind, subject: &str) -> Result<Option<Timestamp>, Unavailable> {
+        cooling_until(&self.table, what, subject).await
     }
 }
 

@@ -9,12 +9,14 @@
 //! - [`discoveries`]: among many keys.
 //! - [`localise`]: did all move together, or some?
 //! - [`recovered`]: is a finding over?
+//! - [`effect`]: what did an action do to the rate?
 //!
 //! Architecture invariant: nothing here knows AWS, waits, reads a clock or the environment, or draws a random number.
 
 mod baseline;
 mod codec;
 mod detector;
+mod effect;
 mod interval;
 mod keys;
 mod logit;
@@ -24,6 +26,7 @@ mod rule;
 mod series;
 
 pub use codec::Unreadable;
+pub use effect::{Effect, Spans, effect};
 pub use keys::{Located, discoveries, localise};
 pub use look::{Evidence, Look, Missing, Verdict, Watch, look, look_since};
 pub use recovery::recovered;

@@ -139,7 +139,7 @@ pub fn detect(
 }
 
 /// The policy's rule in the terms of the statistics.
-fn rule(metric: Metric, policy: &Policy) -> Rule {
+pub(crate) fn rule(metric: Metric, policy: &Policy) -> Rule {
     let wanted = policy.findings.rule(metric);
     Rule {
         direction: if metric == Metric::Resolution { Direction::Fall } else { Direction::Rise },
@@ -153,6 +153,18 @@ fn rule(metric: Metric, policy: &Policy) -> Rule {
         false_alarms_a_month: policy.findings.false_alarms_a_month,
         drift_a_month: policy.findings.drift_a_month,
         seasons: true,
+    }
+}
+
+/// The counts of a scope.
+pub(crate) fn series(histories: &BTreeMap<Key, History>, scope: &Scope) -> detection::Series {
+    match scope {
+        Scope::Everywhere => histories.values().fold(detection::Series::default(), |mut all, history| {
+            all.merge(&history.counts);
+            all
+        }),
+        Scope::Key(key) => histories.get(key).map(|history| history.counts.clone()).unwrap_or_default(),
+        Scope::Cause { service, cause } => histories.get(service).map(|history| history.part(cause)).unwrap_or_default(),
     }
 }
 
@@ -308,14 +320,7 @@ impl Detector<'_> {
     }
 
     fn series(&self, scope: &Scope) -> detection::Series {
-        match scope {
-            Scope::Everywhere => self.histories.values().fold(detection::Series::default(), |mut all, history| {
-                all.merge(&history.counts);
-                all
-            }),
-            Scope::Key(key) => self.histories.get(key).map(|history| history.counts.clone()).unwrap_or_default(),
-            Scope::Cause { service, cause } => self.histories.get(service).map(|history| history.part(cause)).unwrap_or_default(),
-        }
+        series(self.histories, scope)
     }
 
     /// Takes the hours of closed findings out.

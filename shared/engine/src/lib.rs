@@ -9,6 +9,7 @@ pub mod documents;
 pub mod erasure;
 pub mod experiments;
 pub mod findings;
+pub mod outcomes;
 mod picture;
 pub mod preflight;
 pub mod refresh;

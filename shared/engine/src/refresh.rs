@@ -2,21 +2,32 @@
 
 use std::collections::BTreeSet;
 
-use flywheel_model::{Body, DataSourceId, Event, Finding, Id, Metric, Refresh, RefreshHold, Scope};
+use flywheel_model::{ActionKind, Body, DataSourceId, Event, Finding, Id, Metric, Refresh, RefreshHold, Scope};
 use flywheel_policy::{Mode, Policy};
 use jiff::Timestamp;
 
+use crate::outcomes::still_cooling;
 use crate::sync::Source;
 
 /// What a finding asks for: the action, if any, and everything that is to be told, it included.
 ///
 /// A data source whose documents changed since it was last synchronised is synchronised; one that Flywheel cannot see
-/// changing as well. With neither, the knowledge base is as fresh as it can be, and the hold says so.
+/// changing as well. With neither, the knowledge base is as fresh as it can be, and the hold says so. Nothing is synchronised
+/// for a topic before `cooling_until`: the last time it made the topic worse.
 #[must_use]
-pub fn decide(finding: &Finding, cause: &Id, sources: &[Source], policy: &Policy, now: Timestamp) -> (Option<Refresh>, Vec<Event>) {
+pub fn decide(
+    finding: &Finding,
+    cause: &Id,
+    sources: &[Source],
+    cooling_until: Option<Timestamp>,
+    policy: &Policy,
+    now: Timestamp,
+) -> (Option<Refresh>, Vec<Event>) {
     let mut holds = Vec::new();
     let mut wanted = Vec::new();
-    if finding.metric == Metric::FailedResponses {
+    if let Some(until) = cooling_until.filter(|until| now < *until) {
+        holds.push((None, still_cooling(ActionKind::Refresh, until)));
+    } else if finding.metric == Metric::FailedResponses {
         let knowledge_bases = serving(&finding.scope, policy);
         if knowledge_bases.is_empty() {
             let reason = match &finding.scope {
@@ -132,7 +143,7 @@ knowledge_bases = ["KBOTHERTEA"]
     fn asked(scope: Scope, sources: &[Source], mode: &str) -> (Vec<String>, Vec<String>) {
         let policy = Policy::parse(&POLICY.replace("\"act\"", mode)).expect("valid");
         let cause = Id::of("finding.opened", &["1"]);
-        let (refresh, events) = decide(&finding(scope), &cause, sources, &policy, Timestamp::UNIX_EPOCH);
+        let (refresh, events) = decide(&finding(scope), &cause, sources, None, &policy, Timestamp::UNIX_EPOCH);
         let reasons = events.iter().filter_map(|event| match &event.body {
             Body::RefreshHeld(hold) => Some(hold.reason.split(':').next().unwrap_or_default().to_owned()),
             _ => None,
@@ -167,6 +178,15 @@ knowledge_bases = ["KBOTHERTEA"]
         let (wanted, held) = asked(Scope::Everywhere, &[changed()], "\"act\"");
         assert_eq!(wanted, ["KBUNSEEN01/DSUNSEEN01", "KBWATCHED1/DSWATCHED1"]);
         assert_eq!(held.len(), 1);
+    }
+
+    #[test]
+    fn what_made_a_topic_worse_is_not_tried_again_before_its_time() {
+        let policy = Policy::parse(POLICY).expect("valid");
+        let cause = Id::of("finding.opened", &["1"]);
+        let until = "1970-01-08T00:00:00Z".parse().expect("a time");
+        let at = |now| decide(&finding(topic("watched")), &cause, &[changed()], Some(until), &policy, now).0.is_some();
+        assert_eq!([at(Timestamp::UNIX_EPOCH), at(until)], [false, true]);
     }
 
     #[test]

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Action, AskedAgain, CaptureHold, Captured, Control, DocumentChange, DocumentOutcome, ExperimentDecision, ExperimentHold,
-    ExperimentOutcome, ExperimentReceipt, Finding, FindingHold, Hold, Id, Outcome, PreflightChange, PreflightHold, PreflightReceipt,
-    PreflightRun, Receipt, Refresh, RefreshHold, Refreshed, SignalBatch, SuiteDecision, SuiteHold, SuiteReceipt, TestProved, TimeoutChange,
-    TimeoutHold, TimeoutOutcome, TimeoutReceipt,
+    Action, ActionOutcome, AskedAgain, CaptureHold, Captured, Control, DocumentChange, DocumentOutcome, Escalation, ExperimentDecision,
+    ExperimentHold, ExperimentOutcome, ExperimentReceipt, Finding, FindingHold, Hold, Id, Outcome, PreflightChange, PreflightHold,
+    PreflightReceipt, PreflightRun, Receipt, Refresh, RefreshHold, Refreshed, SignalBatch, SuiteDecision, SuiteHold, SuiteReceipt,
+    TestProved, TimeoutChange, TimeoutHold, TimeoutOutcome, TimeoutReceipt, Undo,
 };
 
 /// Anything that happened, as it travels over the bus and stays in the ledger.
@@ -93,6 +93,9 @@ impl Event {
             Body::ExperimentHeld(_) => "decision.experiment-hold",
             Body::FlagChanged(_) => "receipt.experiment",
             Body::ExperimentConcluded(_) => "outcome.experiment",
+            Body::ActionGraded(_) => "outcome.action",
+            Body::UndoDecided(_) => "decision.undo",
+            Body::Escalated(_) => "decision.escalation",
             Body::ActionsStopped(_) => "control.stopped",
             Body::ActionsResumed(_) => "control.resumed",
         }
@@ -229,6 +232,15 @@ pub enum Body {
     /// Outcome: what came of an experiment.
     #[serde(rename = "outcome.experiment")]
     ExperimentConcluded(Box<ExperimentOutcome>),
+    /// Outcome: what an action did to the rate that triggered it.
+    #[serde(rename = "outcome.action")]
+    ActionGraded(Box<ActionOutcome>),
+    /// Decision: take back what an action changed, since it made it worse.
+    #[serde(rename = "decision.undo")]
+    UndoDecided(Undo),
+    /// Decision: leave it to a person, since what was tried did not help.
+    #[serde(rename = "decision.escalation")]
+    Escalated(Escalation),
     /// Control: a person stopped all actions.
     #[serde(rename = "control.stopped")]
     ActionsStopped(Control),

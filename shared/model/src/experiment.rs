@@ -387,6 +387,8 @@ pub enum ExperimentHoldReason {
     Deployment,
     /// The winner waits for a person's approval.
     Promotion,
+    /// What was promoted the last time made it worse.
+    Cooling,
 }
 
 /// What AWS answered when the flag was changed.

@@ -165,6 +165,14 @@ figures! {
         ConversationsGained,
         /// Changes of limits that were verified and stay.
         LimitsKept,
+        /// Actions whose effect is to be measured.
+        ActionsAwaited,
+        /// Actions that were graded.
+        ActionsGraded,
+        /// Actions that are taken back since they made it worse.
+        ActionsUndone,
+        /// What was left to a person.
+        Escalations,
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Body, Event, Metric};
+use crate::{ActionKind, Body, Event, Metric};
 
 /// One of the five loops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -92,12 +92,19 @@ impl Loop {
                 Self::that_answers(finding.metric)
             }
             Body::FindingHeld(hold) => Self::that_answers(hold.metric),
+            Body::ActionGraded(outcome) => Self::that_answers(outcome.metric),
+            Body::Escalated(escalation) => Self::that_answers(escalation.metric),
             Body::CaseCaptured(_)
             | Body::CaptureHeld(_)
             | Body::TestsDecided(_)
             | Body::TestsHeld(_)
             | Body::TestsKept(_)
             | Body::TestProved(_) => Self::Tests,
+            Body::UndoDecided(undo) => match undo.what {
+                ActionKind::Refresh => Self::Knowledge,
+                ActionKind::Promotion => Self::Experiments,
+                ActionKind::Check => Self::Releases,
+            },
             Body::ExperimentDecided(_) | Body::ExperimentHeld(_) | Body::FlagChanged(_) | Body::ExperimentConcluded(_) => Self::Experiments,
             Body::TimeoutDecided(_) | Body::TimeoutHeld(_) | Body::TimeoutAnswered(_) | Body::TimeoutVerified(_) => Self::Timeouts,
             Body::PreflightDecided(_) | Body::PreflightHeld(_) | Body::PreflightWritten(_) | Body::PreflightMade(_) => Self::Releases,

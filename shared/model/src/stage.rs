@@ -67,7 +67,8 @@ impl Stage {
             | Body::TimeoutDecided(_)
             | Body::PreflightDecided(_)
             | Body::TestsDecided(_)
-            | Body::ExperimentDecided(_) => Self::Action,
+            | Body::ExperimentDecided(_)
+            | Body::UndoDecided(_) => Self::Action,
             Body::SyncHeld(_)
             | Body::FindingHeld(_)
             | Body::RefreshHeld(_)
@@ -75,7 +76,8 @@ impl Stage {
             | Body::CaptureHeld(_)
             | Body::PreflightHeld(_)
             | Body::TestsHeld(_)
-            | Body::ExperimentHeld(_) => Self::Hold,
+            | Body::ExperimentHeld(_)
+            | Body::Escalated(_) => Self::Hold,
             Body::SyncAnswered(_) | Body::TimeoutAnswered(_) | Body::PreflightWritten(_) | Body::TestsKept(_) | Body::FlagChanged(_) => {
                 Self::Receipt
             }
@@ -88,7 +90,8 @@ impl Stage {
             | Body::TimeoutVerified(_)
             | Body::PreflightMade(_)
             | Body::TestProved(_)
-            | Body::ExperimentConcluded(_) => Self::Outcome,
+            | Body::ExperimentConcluded(_)
+            | Body::ActionGraded(_) => Self::Outcome,
             Body::ActionsStopped(_) | Body::ActionsResumed(_) => Self::Control,
         }
     }

@@ -11,6 +11,7 @@ use toml::Spanned;
 use crate::costs::Costs;
 use crate::error::{PolicyErrors, Problem};
 use crate::experiments::Experiments;
+use crate::outcomes::Outcomes;
 use crate::preflight::Preflight;
 use crate::regression::Tests;
 use crate::signals::{EVALUATIONS, FAILED_LABELS, NO_ANSWER, default_rule};
@@ -56,6 +57,8 @@ pub(crate) struct File {
     timeout: Vec<Spanned<TimeoutTable>>,
     #[serde(default)]
     costs: Costs,
+    #[serde(default)]
+    outcomes: Outcomes,
 }
 
 #[derive(Deserialize)]
@@ -267,6 +270,7 @@ pub(crate) fn validate(text: &str, file: File) -> Result<Policy, PolicyErrors> {
     let alarms = file.alarm.into_iter().filter_map(|alarm| check.alarm(alarm)).collect();
     let timeouts = check.timeouts(file.timeout);
     let costs = check.costs(file.costs);
+    let outcomes = check.outcomes(file.outcomes);
     let mut seen = BTreeSet::new();
     let mut data_sources = Vec::new();
     for source in file.data_source {
@@ -308,6 +312,7 @@ pub(crate) fn validate(text: &str, file: File) -> Result<Policy, PolicyErrors> {
             alarms,
             timeouts,
             costs,
+            outcomes,
             version: String::new(),
         })
     } else {

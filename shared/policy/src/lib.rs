@@ -11,6 +11,7 @@ mod error;
 mod experiments;
 mod file;
 mod oddities;
+mod outcomes;
 mod preflight;
 mod regression;
 mod signals;
@@ -26,6 +27,7 @@ pub use differences::{Change, Difference, differences};
 pub use error::{PolicyErrors, Problem};
 pub use experiments::{ExperimentIntent, ExperimentPolicy, FlagPlace, Freeze, Risk, Unit};
 pub use oddities::{Oddity, oddities};
+pub use outcomes::OutcomePolicy;
 pub use preflight::{PreflightPolicy, WhenUnable};
 pub use regression::{Assistant, TestPolicy, TestTarget};
 pub use signals::{AlarmMapping, Class, EvaluationLimit, FailurePolicy, FindingPolicy, FindingRule, GuardrailId, Measure, SignalPolicy};
@@ -73,6 +75,8 @@ pub struct Policy {
     /// Limits that may be changed: no setting twice, and no run cut by two of them.
     #[serde(rename = "timeout")]
     pub timeouts: Vec<TimeoutPolicy>,
+    /// How actions are graded by the number that triggered them.
+    pub outcomes: OutcomePolicy,
     /// What things cost, for the dashboards.
     pub costs: CostPolicy,
     /// The first 16 hexadecimal digits of the file's SHA-256: tells two policies apart in the ledger.

@@ -18,16 +18,19 @@ pub trait Alarms {
     async fn alarms(&self) -> Result<Vec<SeenAlarm>, Unavailable>;
 }
 
+/// What was counted in the last weeks.
+pub trait Histories {
+    /// All keys of a metric with their histories.
+    async fn histories(&self, metric: Metric) -> Result<BTreeMap<Key, History>, Unavailable>;
+}
+
 /// What is remembered between looks.
-pub trait Memory: Alarms {
+pub trait Memory: Alarms + Histories {
     /// Takes the right to look, for as long as a function may run; nothing if another process has it.
     async fn begin_look(&self, now: Timestamp) -> Result<Option<Looked>, Unavailable>;
 
     /// Records what was looked at and gives the right back. Done last: a look that died before is repeated.
     async fn end_look(&self, looked: &Looked) -> Result<(), Unavailable>;
-
-    /// All keys of a metric with their histories.
-    async fn histories(&self, metric: Metric) -> Result<BTreeMap<Key, History>, Unavailable>;
 
     /// Records a history. Only who has the right to look does.
     async fn save_history(&self, series: &Series, history: &History) -> Result<(), Unavailable>;

@@ -11,6 +11,7 @@ mod findings;
 mod guardrail;
 mod ledger;
 mod logs;
+mod outcomes;
 mod preflight;
 mod regression;
 mod signals;
@@ -24,10 +25,11 @@ use jiff::Timestamp;
 
 pub use cases::{CaseStore, Datasets, Freshness, Inquiries, Known, Scores, ShelfState};
 pub use experiments::{CountedSignals, ExperimentStore, FeatureFlags, FlagAnswer, IntentTraffic, KeptOutcomes, PromptLibrary, UNITS};
-pub use findings::{Alarms, Looked, Memory, Questions, Refreshes};
+pub use findings::{Alarms, Histories, Looked, Memory, Questions, Refreshes};
 pub use guardrail::{Found, Guardrail, guard};
 pub use ledger::{APPENDED, LedgerStore};
 pub use logs::{Bodies, Conversations, Group, KeptSpan, Salt, SignalQueue, Spans};
+pub use outcomes::{Cooldowns, OutcomeStore, Pending};
 pub use preflight::{Checks, Denials, JobFailure, Jobs, Releases, ResourceTypes, Surroundings};
 pub use regression::{
     AssistantUnderTest, ConversationIndex, NoReply, Noted, OpenFinding, Proposer, Reply, Suites, WrittenSuite, read_noted,

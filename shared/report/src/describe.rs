@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use flywheel_model::{
-    Action, Answer, AskedAgain, Body, CaptureHold, CaptureHoldReason, Captured, ChangeKind, Control, DocumentChange, DocumentOutcome,
-    Event, Evidence, ExperimentAction, ExperimentDecision, ExperimentHold, ExperimentHoldReason, ExperimentOutcome, ExperimentReceipt,
-    ExperimentVerdict, Fate, Finding, FindingHold, Hold, HoldReason, JobEnd, Metric, Outcome, PreflightChange, PreflightHold,
-    PreflightReceipt, PreflightRun, Rates, Receipt, Refresh, RefreshHold, Refreshed, Refusal, Scope, SettingChange, SignalBatch,
-    SuiteChangeKind, SuiteDecision, SuiteHold, SuiteReceipt, TestProved, TimeoutAnswer, TimeoutChange, TimeoutHold, TimeoutHoldReason,
-    TimeoutOutcome, TimeoutPurpose, TimeoutReceipt, TimeoutVerdict,
+    Action, ActionOutcome, Answer, AskedAgain, Body, CaptureHold, CaptureHoldReason, Captured, ChangeKind, Control, DocumentChange,
+    DocumentOutcome, Escalation, Event, Evidence, ExperimentAction, ExperimentDecision, ExperimentHold, ExperimentHoldReason,
+    ExperimentOutcome, ExperimentReceipt, ExperimentVerdict, Fate, Finding, FindingHold, Hold, HoldReason, JobEnd, Metric, Outcome,
+    PreflightChange, PreflightHold, PreflightReceipt, PreflightRun, Rates, Receipt, Refresh, RefreshHold, Refreshed, Refusal, Scope,
+    SettingChange, SignalBatch, SuiteChangeKind, SuiteDecision, SuiteHold, SuiteReceipt, TestProved, TimeoutAnswer, TimeoutChange,
+    TimeoutHold, TimeoutHoldReason, TimeoutOutcome, TimeoutPurpose, TimeoutReceipt, TimeoutVerdict, Undo,
 };
 
 use crate::words::{count, listed, minute, number, percent, points, quoted, seconds, short, time, words};
@@ -52,6 +52,9 @@ pub fn describe(event: &Event) -> String {
         Body::ExperimentHeld(hold) => experiment_held(hold),
         Body::FlagChanged(receipt) => flag_changed(receipt),
         Body::ExperimentConcluded(outcome) => experiment_concluded(outcome),
+        Body::ActionGraded(outcome) => action_graded(outcome),
+        Body::UndoDecided(undo) => undo_decided(undo),
+        Body::Escalated(escalation) => escalated(escalation),
         Body::ActionsStopped(control) => control_said(control, "stopped all actions"),
         Body::ActionsResumed(control) => control_said(control, "let actions go on"),
     }
@@ -68,6 +71,9 @@ pub fn explanation(event: &Event) -> Option<&str> {
         Body::ExperimentHeld(hold) => &hold.explanation,
         Body::ExperimentConcluded(outcome) => &outcome.conclusion.explanation,
         Body::PreflightDecided(change) => &change.reason,
+        Body::ActionGraded(outcome) => &outcome.explanation,
+        Body::UndoDecided(undo) => &undo.explanation,
+        Body::Escalated(escalation) => &escalation.explanation,
         _ => return None,
     };
     Some(text.as_str()).filter(|text| !text.is_empty())
@@ -76,6 +82,32 @@ pub fn explanation(event: &Event) -> Option<&str> {
 /// Says first that something is decided only.
 fn decided(dry_run: bool, sentence: String) -> String {
     if dry_run { format!("Decided only (dry run): {sentence}") } else { sentence }
+}
+
+fn action_graded(outcome: &ActionOutcome) -> String {
+    let rates = outcome.effect.as_ref().map_or_else(
+        || "nothing was counted to tell it by".to_owned(),
+        |effect| format!("{} instead of {} without it", percent(effect.after), percent(effect.expected[1])),
+    );
+    format!(
+        "What {} did to {} of {}: {} ({rates}).",
+        outcome.what.in_words(),
+        outcome.metric,
+        quoted(&outcome.scope.to_string()),
+        outcome.verdict
+    )
+}
+
+fn undo_decided(undo: &Undo) -> String {
+    decided(
+        undo.dry_run,
+        format!("Take back {}, the winner of {}: it made it worse.", undo.what.in_words(), quoted(undo.experiment.as_str())),
+    )
+}
+
+fn escalated(escalation: &Escalation) -> String {
+    let tried = count(escalation.tried.len() as u64, "action");
+    format!("A person has to look at {} of {}: {tried} did not help.", escalation.metric, quoted(&escalation.scope.to_string()))
 }
 
 fn document_changed(change: &DocumentChange) -> String {
@@ -492,6 +524,7 @@ pub(crate) const fn why_experiment_waits(reason: ExperimentHoldReason) -> &'stat
         ExperimentHoldReason::AlreadyThere => "one of the intent waits or runs already",
         ExperimentHoldReason::QueueFull => "the queue is full",
         ExperimentHoldReason::Approval => "a person must approve it",
+        ExperimentHoldReason::Cooling => "what was promoted the last time made it worse",
         ExperimentHoldReason::Conflict => "one that it would disturb runs",
         ExperimentHoldReason::AtOnce => "as many run as may",
         ExperimentHoldReason::Frozen => "the policy freezes the application",

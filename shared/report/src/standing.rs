@@ -22,6 +22,7 @@ pub fn hold_reason(event: &Event) -> Option<String> {
         Body::PreflightHeld(_) => "too little speaks for a check".to_owned(),
         Body::TestsHeld(_) => "no tests to be made".to_owned(),
         Body::ExperimentHeld(hold) => why_experiment_waits(hold.reason).to_owned(),
+        Body::Escalated(_) => "a person has to look".to_owned(),
         _ => return None,
     })
 }
@@ -57,6 +58,7 @@ pub const fn is_dry_run(event: &Event) -> bool {
         Body::PreflightDecided(change) => change.dry_run,
         Body::TestsDecided(decision) => decision.dry_run,
         Body::ExperimentDecided(decision) => decision.dry_run,
+        Body::UndoDecided(undo) => undo.dry_run,
         _ => false,
     }
 }
@@ -67,6 +69,7 @@ pub const fn is_dry_run(event: &Event) -> bool {
 pub fn is_undone(event: &Event) -> bool {
     match &event.body {
         Body::TimeoutDecided(change) => change.purpose == TimeoutPurpose::Undo && !change.dry_run,
+        Body::UndoDecided(undo) => !undo.dry_run,
         Body::PreflightDecided(change) => !change.added && !change.dry_run,
         Body::TestsDecided(decision) => !decision.dry_run && decision.changes.iter().any(|change| change.what == SuiteChangeKind::Retired),
         Body::ExperimentConcluded(outcome) => {

@@ -6,11 +6,12 @@ use std::rc::Rc;
 
 use flywheel_engine::experiments::{Book, FlagChange, Flags, Rollout, RolloutState, UnitArm};
 use flywheel_engine::findings::History;
-use flywheel_model::{Experiment, Id, Key};
+use flywheel_model::{ActionKind, Experiment, Id, Key};
 use flywheel_policy::FlagPlace;
 use flywheel_ports::{
-    CountedSignals, ExperimentStore, FeatureFlags, FlagAnswer, IntentTraffic, KeptOutcomes, NoAnswer, PromptLibrary, Unavailable,
+    Cooldowns, CountedSignals, ExperimentStore, FeatureFlags, FlagAnswer, IntentTraffic, KeptOutcomes, NoAnswer, PromptLibrary, Unavailable,
 };
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::ports::{Unreliable, call};
@@ -36,6 +37,8 @@ pub struct ExperimentMemory {
     pub versions: Vec<String>,
     /// The deployments: which version, how far, and by which strategy.
     pub deployments: Vec<(i32, RolloutState, String)>,
+    /// Until when what was promoted is not to be tried again, by rate.
+    pub cooling: BTreeMap<String, Timestamp>,
     /// Whether alarms watch the environment.
     pub guarded: bool,
     /// Strategies whose deployments take their time: they go on until they are told to end.
@@ -60,6 +63,7 @@ impl ExperimentMemory {
             histories: BTreeMap::new(),
             versions: Vec::new(),
             deployments: Vec::new(),
+            cooling: BTreeMap::new(),
             guarded: true,
             slow: BTreeSet::new(),
             unavailable: 0.0,
@@ -189,6 +193,12 @@ impl ExperimentStore for ExperimentProcess {
         units: &BTreeMap<Id, UnitArm>,
     ) -> Result<bool, Unavailable> {
         call(&self.0, "count units", |memory| memory.count_units(experiment, evidence, counted, kept, units)).await
+    }
+}
+
+impl Cooldowns for ExperimentProcess {
+    async fn cooling_until(&self, _what: ActionKind, subject: &str) -> Result<Option<Timestamp>, Unavailable> {
+        call(&self.0, "read what is not to be tried again", |memory| memory.cooling.get(subject).copied()).await
     }
 }
 

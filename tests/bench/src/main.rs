@@ -13,6 +13,7 @@ mod http;
 mod intake;
 mod job_per_object;
 mod kb_sync;
+mod outcomes;
 mod preflight;
 #[path = "../../support/recorded.rs"]
 mod recorded;
@@ -109,6 +110,14 @@ enum What {
         #[arg(long, default_value = "target/bench/experiments.json")]
         out: PathBuf,
     },
+    /// What is told of actions whose effect is known, and how fast counts are looked at again
+    Loop {
+        #[command(flatten)]
+        settings: outcomes::Settings,
+        /// Where the figures go
+        #[arg(long, default_value = "target/bench/loop.json")]
+        out: PathBuf,
+    },
     /// What of retrievals and answers is worth keeping as a case
     Capture {
         #[command(flatten)]
@@ -130,6 +139,7 @@ fn main() -> anyhow::Result<()> {
         What::Preflight { settings, out } => preflight::run(&settings, &out),
         What::Tests { settings, out } => regression::run(&settings, &out),
         What::Experiments { settings, out } => experiments::run(&settings, &out),
+        What::Loop { settings, out } => outcomes::run(&settings, &out),
         What::Capture { settings, out } => capture::run(&settings, &out),
     }
 }

@@ -16,9 +16,9 @@ mod variant;
 
 pub use book::{Book, Tried};
 pub use conclude::{Look, compare, conclude};
-pub use next::{FlagChange, Flags, Next, Rollout, RolloutState, asked_to_stop, changed, next, promote};
+pub use next::{FlagChange, Flags, Next, Rollout, RolloutState, asked_to_stop, changed, next, promote, withdraw};
 pub use outcomes::{Outcomes, Taken, UnitArm, unit_of};
 pub use picture::draw;
-pub use plan::{Queued, Traffic, approve, plan, queue};
+pub use plan::{Queued, Traffic, approve, hold_while_cooling, plan, queue};
 pub use proposal::{INSTRUCTIONS, request, take_variant};
 pub use variant::{Library, Prompt, read_variant};

@@ -367,7 +367,7 @@ impl Turn<'_> {
                 let by = experiment.promoted_by.as_deref().map_or_else(String::new, |by| format!(" {by} approved it."));
                 let why = format!("{}{by} It is deployed by {strategy}, and rolled back if an alarm goes off.", conclusion.explanation);
                 let action = ExperimentAction::Promote { variant: winner.clone(), strategy };
-                let event = self.decided(experiment, action, &["promote"], why);
+                let event = Event { id: Event::promotion(&experiment.experiment), ..self.decided(experiment, action, &[], why) };
                 let state = ExperimentState::Promoting { run: run.clone(), conclusion: conclusion.clone(), deployment: None };
                 Some(Next::Tell(vec![event], self.book_with(experiment, state)))
             }
@@ -382,7 +382,7 @@ impl Turn<'_> {
                 if self.under_way().is_some() {
                     return self.held(experiment, ExperimentHoldReason::Deployment, DEPLOYING.to_owned());
                 }
-                let decision = decision_id(experiment, &["promote"]);
+                let decision = Event::promotion(&experiment.experiment);
                 let change =
                     self.change(&experiment.experiment, &experiment.flag, decision, wanted, &self.of_policy().promotion_strategy).ok()?;
                 Some(Next::Change(Vec::new(), Box::new(self.book.clone()), change))
@@ -674,6 +674,46 @@ pub fn asked_to_stop(book: &Book, experiment: &Key, by: &str) -> Option<Book> {
         // Nothing is promoted any more.
         conclusion.winner = None;
     }
+    Some(book)
+}
+
+/// Takes back that the winner of an experiment was given to everybody, or is about to be: the flag is to serve the control
+/// again. `over` is the experiment, if it is over. Nothing if it was taken back already, or the flag of one that is over serves
+/// something else by now, which is not ours to change.
+#[must_use]
+pub fn withdraw(book: &Book, experiment: &Key, over: Option<&Experiment>, flags: &Flags, why: &str, now: Timestamp) -> Option<Book> {
+    let mut book = book.clone();
+    let taken_back = |conclusion: &Conclusion| Conclusion {
+        verdict: ExperimentVerdict::RolledBack,
+        winner: None,
+        explanation: why.to_owned(),
+        at: now,
+        ..conclusion.clone()
+    };
+    if let Some(known) = book.experiment_mut(experiment) {
+        let ExperimentState::Promoting { run, conclusion, deployment } = &known.state else { return None };
+        let run = ExperimentRun { in_force_at: Some(now), deployment: *deployment, ..run.clone() };
+        known.state = ExperimentState::Concluded { run, conclusion: taken_back(conclusion), cleaned: false };
+        return Some(book);
+    }
+    let over = over?;
+    let ExperimentState::Over { conclusion, .. } = &over.state else { return None };
+    let winner = winner(over, conclusion)?;
+    let served = flag::value(&flags.document, &over.flag).ok().flatten();
+    if served.as_ref().and_then(flag::served).is_none_or(|served| served != winner.name) {
+        return None;
+    }
+    let run = ExperimentRun {
+        since: now,
+        levels: Vec::new(),
+        step: 0,
+        in_force_at: Some(now),
+        deployment: None,
+        share: 0.0,
+        dropped: Vec::new(),
+    };
+    let state = ExperimentState::Concluded { run, conclusion: taken_back(conclusion), cleaned: false };
+    book.experiments.push(Experiment { state, held: None, ..over.clone() });
     Some(book)
 }
 

@@ -3,12 +3,14 @@
 use crate::findings::History;
 
 use flywheel_model::{
-    Body, Event, Experiment, ExperimentAction, ExperimentDecision, ExperimentHold, ExperimentHoldReason, ExperimentPlan, ExperimentState,
-    Hour, Id, Key, PromptVariant, experiment_subject,
+    ActionKind, Body, Event, Experiment, ExperimentAction, ExperimentDecision, ExperimentHold, ExperimentHoldReason, ExperimentPlan,
+    ExperimentState, Hour, Id, Key, PromptVariant, experiment_subject,
 };
 use flywheel_policy::{ExperimentIntent, ExperimentPolicy, Mode, Policy};
 use flywheel_sequential::{self as sequential, Expected, level};
 use jiff::Timestamp;
+
+use crate::outcomes::still_cooling;
 
 use super::book::Book;
 use super::variant::Library;
@@ -69,6 +71,12 @@ impl Request<'_> {
         let hold = ExperimentHold { experiment: None, intent: self.intent.clone(), reason, explanation };
         Queued::Held(Event { id, subject, causes, at: self.now, body: Body::ExperimentHeld(hold) })
     }
+}
+
+/// No experiment for a finding, since a prompt that was promoted for this intent made it worse lately.
+#[must_use]
+pub fn hold_while_cooling(intent: &Key, finding: &Id, until: Timestamp, now: Timestamp) -> Queued {
+    Request { intent, finding: Some(finding), now }.held(ExperimentHoldReason::Cooling, still_cooling(ActionKind::Promotion, until))
 }
 
 /// Plans an experiment for an intent, because a finding or a person asks for one: with the variants of these names, or with
