@@ -11,10 +11,12 @@ mod ledger;
 mod output;
 mod policy;
 mod preflight;
+mod queues;
 mod releases;
 mod replay;
 mod report;
 mod site;
+mod status;
 mod template;
 mod tests;
 mod timeouts;
@@ -48,6 +50,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// What is happening now, on one screen
+    Status(status::Status),
     /// The names and addresses of what is deployed
     Outputs,
     /// Evaluation cases: questions that a knowledge base failed
@@ -107,6 +111,7 @@ async fn run(Arguments { command, stack, .. }: Arguments, output: &Output) -> Re
         Command::Tests(command) => return tests::run(command, stack, output).await,
         Command::Releases(command) => return releases::run(command, &site().await?, output).await,
         Command::Preflight(preflight) => return preflight.run(stack, output).await,
+        Command::Status(status) => status.run(&site().await?, output).await?,
         Command::Outputs => outputs(&site().await?.outputs, output)?,
         Command::Cases(command) => Cases::new(&site().await?, output)?.run(command).await?,
         Command::Experiments(command) => Experiments::new(&site().await?, output)?.run(command).await?,
