@@ -10,6 +10,7 @@ mod junit;
 mod ledger;
 mod output;
 mod policy;
+mod policy_in_force;
 mod preflight;
 mod queues;
 mod releases;

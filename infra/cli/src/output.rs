@@ -43,6 +43,18 @@ impl Output {
         Ok(())
     }
 
+    /// A document: as it is where it goes into a file or another program.
+    pub(crate) fn document(&self, thing: &impl Serialize, text: &str) -> Result<()> {
+        if self.json {
+            return print_json(thing);
+        }
+        let mut stdout = std::io::stdout();
+        if stdout.is_terminal() {
+            return self.show(thing, text);
+        }
+        Ok(stdout.write_all(text.as_bytes())?)
+    }
+
     /// What to do next, for people.
     pub(crate) fn hint(&self, text: &str) {
         if !self.json {

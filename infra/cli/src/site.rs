@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, anyhow, bail};
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_cloudformation::error::{DisplayErrorContext, ProvideErrorMetadata};
-use flywheel_adapters::PolicySource;
+use flywheel_adapters::{PolicySource, PolicyVersions};
 use flywheel_policy::Policy;
 
 /// A deployed Flywheel.
@@ -51,14 +51,24 @@ impl Site {
 
     /// The policy in force.
     pub(crate) async fn policy(&self) -> Result<Policy> {
-        let output = |variable: &'static str| {
+        Ok((*self.policy_source()?.current().await?).clone())
+    }
+
+    /// Where the policy is served.
+    pub(crate) fn policy_source(&self) -> Result<PolicySource> {
+        PolicySource::from_variables(&self.sdk, |variable| {
             let output = match variable {
                 "FLYWHEEL_POLICY_APPLICATION" => "PolicyApplication",
                 "FLYWHEEL_POLICY_ENVIRONMENT" => "PolicyEnvironment",
                 _ => "PolicyProfile",
             };
             self.output(output).map(str::to_owned)
-        };
-        Ok((*PolicySource::from_variables(&self.sdk, output)?.current().await?).clone())
+        })
+    }
+
+    /// Where its versions are kept.
+    pub(crate) fn policy_versions(&self) -> Result<PolicyVersions> {
+        let id = |output| self.output(output).map(str::to_owned);
+        Ok(PolicyVersions::new(&self.sdk, id("PolicyApplication")?, id("PolicyEnvironment")?, id("PolicyProfile")?))
     }
 }

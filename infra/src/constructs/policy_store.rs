@@ -9,7 +9,7 @@ const APPLICATION: &str = "PolicyApplication";
 const ENVIRONMENT: &str = "PolicyEnvironment";
 const PROFILE: &str = "PolicyProfile";
 const STRATEGY: &str = "PolicyStrategy";
-const VERSION: &str = "PolicyVersion";
+pub(crate) const VERSION: &str = "PolicyVersion";
 pub(crate) const DEPLOYMENT: &str = "PolicyDeployment";
 
 impl PolicyStore {
@@ -36,16 +36,15 @@ impl PolicyStore {
                 replicate_to: "NONE"
             },
         );
-        template.add(
-            VERSION,
-            &appconfig::HostedConfigurationVersion! {
-                application_id: cfn::reference(APPLICATION),
-                configuration_profile_id: cfn::reference(PROFILE),
-                description: format!("policy {version}").as_str(),
-                content_type: "application/toml",
-                content: text
-            },
-        );
+        let version = appconfig::HostedConfigurationVersion! {
+            application_id: cfn::reference(APPLICATION),
+            configuration_profile_id: cfn::reference(PROFILE),
+            description: format!("policy {version}").as_str(),
+            content_type: "application/toml",
+            content: text
+        };
+        // The version before is what a rollback deploys.
+        template.add(VERSION, &version).keep_when_replaced();
         template.add(
             DEPLOYMENT,
             &appconfig::Deployment! {
