@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::{Context, Result, anyhow};
-use aws_sdk_cloudformation::error::DisplayErrorContext;
 use aws_sdk_sqs::types::QueueAttributeName;
 use futures::StreamExt;
 use serde::Serialize;
 
-use crate::site::Site;
+use crate::site::{Site, said};
 
 /// Queues asked at the same time.
 const AT_ONCE: usize = 8;
@@ -65,7 +64,7 @@ pub(crate) async fn depths(site: &Site) -> Result<Vec<Depth>> {
     let mut resources = list.into_paginator().items().send();
     let mut urls = Vec::new();
     while let Some(resource) = resources.next().await {
-        let resource = resource.map_err(|error| anyhow!("cannot list the stack's resources: {}", DisplayErrorContext(&error)))?;
+        let resource = resource.map_err(|error| anyhow!("cannot list the stack's resources: {}", said(&error)))?;
         if resource.resource_type.as_deref() == Some("AWS::SQS::Queue") {
             urls.extend(resource.physical_resource_id);
         }
@@ -85,7 +84,7 @@ async fn messages(client: &aws_sdk_sqs::Client, url: &str) -> Result<Messages> {
     use QueueAttributeName::{ApproximateNumberOfMessages, ApproximateNumberOfMessagesDelayed, ApproximateNumberOfMessagesNotVisible};
     let names = [ApproximateNumberOfMessages, ApproximateNumberOfMessagesNotVisible, ApproximateNumberOfMessagesDelayed];
     let ask = client.get_queue_attributes().queue_url(url).set_attribute_names(Some(names.to_vec()));
-    let answer = ask.send().await.map_err(|error| anyhow!("{}", DisplayErrorContext(&error)))?;
+    let answer = ask.send().await.map_err(|error| anyhow!(said(&error)))?;
     let attributes = answer.attributes.unwrap_or_default();
     let number = |name| attributes.get(&name).context("SQS does not tell a number")?.parse().context("SQS tells no number");
     let [waiting, at_work, delayed] = names;

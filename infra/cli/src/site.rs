@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, anyhow, bail};
 use aws_config::{BehaviorVersion, SdkConfig};
-use aws_sdk_cloudformation::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_cloudformation::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use flywheel_adapters::{PolicySource, PolicyVersions};
 use flywheel_policy::Policy;
 
@@ -22,10 +22,7 @@ pub(crate) struct Site {
 impl Site {
     /// Finds the stack in the account and Region of the AWS environment.
     pub(crate) async fn connect(stack: String) -> Result<Self> {
-        let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
-        if sdk.region().is_none() {
-            bail!("no AWS Region is set\nnext: set AWS_REGION, or a profile that has one; for the local AWS: source target/local/env");
-        }
+        let sdk = sdk().await?;
         let answer = aws_sdk_cloudformation::Client::new(&sdk).describe_stacks().stack_name(&stack).send().await;
         let answer = answer.map_err(|error| match error.message() {
             Some(message) => {
@@ -70,5 +67,22 @@ impl Site {
     pub(crate) fn policy_versions(&self) -> Result<PolicyVersions> {
         let id = |output| self.output(output).map(str::to_owned);
         Ok(PolicyVersions::new(&self.sdk, id("PolicyApplication")?, id("PolicyEnvironment")?, id("PolicyProfile")?))
+    }
+}
+
+/// Where the AWS environment points.
+pub(crate) async fn sdk() -> Result<SdkConfig> {
+    let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    if sdk.region().is_none() {
+        bail!("no AWS Region is set\nnext: set AWS_REGION, or a profile that has one; for the local AWS: source target/local/env");
+    }
+    Ok(sdk)
+}
+
+/// What AWS says of a request that failed, or what went wrong on the way.
+pub(crate) fn said<E: ProvideErrorMetadata + std::error::Error + 'static, R: std::fmt::Debug>(error: &SdkError<E, R>) -> String {
+    match error.as_service_error() {
+        Some(service) => format!("{}: {}", service.code().unwrap_or("unnamed error"), service.message().unwrap_or("no message")),
+        None => DisplayErrorContext(error).to_string(),
     }
 }
