@@ -153,27 +153,38 @@ fn first_policy(answers: &Answers, discovered: &Discovered, now: Timestamp) -> S
              [[data_source]]\nknowledge_base = \"{knowledge_base}\"\ndata_source = \"{data_source}\"\nbucket = \"{bucket}\"\n"
         );
     }
-    let ids: toml_edit::Array = bases.iter().map(|base| base.id.as_str()).collect();
-    for topic in &answers.topics {
-        let _ = write!(
-            file,
-            "\n# Retrievals that name no topic get this one by its words. Where its responses fail, these knowledge bases are made fresh.\n\
-             [[topic]]\nname = {name}\nwords = [{name}]\nknowledge_bases = {ids}\n",
-            name = quoted(topic)
-        );
-    }
-    for intent in &answers.intents {
-        let _ = write!(
-            file,
-            "\n# Conversations that name no intent get this one by its words, or by a tool that was called: tools = [\"…\"].\n\
-             [[intent]]\nname = {name}\nwords = [{name}]\n",
-            name = quoted(intent)
-        );
-    }
+    file += &topics(&answers.topics, &bases);
+    file += &intents(&answers.intents);
     for function in &answers.functions {
         file += &limit(function, discovered);
     }
     file + &to_look_at(answers, discovered)
+}
+
+/// Topics by their own names, served by all knowledge bases.
+fn topics(names: &[String], bases: &[&KnowledgeBase]) -> String {
+    let mut tables = String::new();
+    if !names.is_empty() {
+        tables += "\n# Retrievals that name no topic get one by its words. Where its responses fail, its knowledge bases are made fresh.\n";
+    }
+    let ids: toml_edit::Array = bases.iter().map(|base| base.id.as_str()).collect();
+    let served = if bases.is_empty() { String::new() } else { format!("knowledge_bases = {ids}\n") };
+    for name in names.iter().map(|name| quoted(name)) {
+        let _ = write!(tables, "[[topic]]\nname = {name}\nwords = [{name}]\n{served}");
+    }
+    tables
+}
+
+/// Intents by their own names.
+fn intents(names: &[String]) -> String {
+    let mut tables = String::new();
+    if !names.is_empty() {
+        tables += "\n# Conversations that name no intent get one by its words, or by a tool that was called: tools = [\"…\"].\n";
+    }
+    for name in names.iter().map(|name| quoted(name)) {
+        let _ = write!(tables, "[[intent]]\nname = {name}\nwords = [{name}]\n");
+    }
+    tables
 }
 
 /// A data source, watched if its changes can be seen.
@@ -235,7 +246,7 @@ fn to_look_at(answers: &Answers, discovered: &Discovered) -> String {
     if !answers.functions.is_empty() {
         remember("Queues, one of which may start a function above", &discovered.queues);
     }
-    remember("Not looked at, since it was refused", &discovered.refused);
+    remember("Not looked at", &discovered.refused);
     remarks
 }
 

@@ -70,13 +70,24 @@ fn page(command: Command, path: &[String]) -> Result<Vec<u8>> {
         of = found;
     }
     let mut written = Vec::new();
-    clap_mangen::Man::new(of.clone()).render(&mut written)?;
+    man(of).render(&mut written)?;
     Ok(written)
 }
 
+/// Writes the pages of a command and of all below it.
 fn pages(command: Command, folder: &Path) -> std::io::Result<()> {
+    fn write(of: &Command, folder: &Path) -> std::io::Result<()> {
+        man(of).generate_to(folder)?;
+        of.get_subcommands().try_for_each(|below| write(below, folder))
+    }
     std::fs::create_dir_all(folder)?;
-    clap_mangen::generate_to(command, folder)
+    let mut root = command.disable_help_subcommand(true);
+    root.build();
+    write(&root, folder)
+}
+
+fn man(of: &Command) -> clap_mangen::Man {
+    clap_mangen::Man::new(of.clone()).source(concat!("flywheel ", env!("CARGO_PKG_VERSION")))
 }
 
 #[cfg(test)]

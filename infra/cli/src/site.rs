@@ -83,6 +83,10 @@ pub(crate) async fn sdk() -> Result<SdkConfig> {
 pub(crate) fn said<E: ProvideErrorMetadata + std::error::Error + 'static, R: std::fmt::Debug>(error: &SdkError<E, R>) -> String {
     match error.as_service_error() {
         Some(service) => format!("{}: {}", service.code().unwrap_or("unnamed error"), service.message().unwrap_or("no message")),
-        None => DisplayErrorContext(error).to_string(),
+        // What it was, and what that came of: without the SDK's structures around it.
+        None => {
+            let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+            causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+        }
     }
 }

@@ -335,6 +335,9 @@ impl Screen {
             screen.next("`flywheel resume` lets them go on");
         });
         self.part("Policy", &now.policy, |screen, InForce { version, mode }| match mode {
+            Mode::Act if matches!(now.stopped, Part::Read(Some(_))) => {
+                screen.heading("Policy", &format!("{version}: decisions are carried out again once actions go on"));
+            }
             Mode::Act => screen.heading("Policy", &format!("{version}: decisions are carried out")),
             Mode::DryRun => {
                 screen.heading("Policy", &format!("{version}: dry run, decisions are recorded and none is carried out"));
@@ -389,7 +392,7 @@ impl Screen {
     fn queues(&mut self, depths: &[Depth]) {
         let (waiting, given_up): (u64, u64) =
             depths.iter().fold((0, 0), |(waiting, given_up), depth| (waiting + depth.messages(), given_up + depth.given_up));
-        self.heading("Queues", &format!("{} with {waiting} messages; {given_up} given up", depths.len()));
+        self.heading("Queues", &format!("messages in all of them: {waiting}, and given up: {given_up}"));
         let told: Vec<&Depth> = depths.iter().filter(|depth| depth.messages() + depth.given_up > 0 || depth.unread.is_some()).collect();
         self.list(&told, |depth| {
             let next = (depth.given_up > 0)
@@ -505,7 +508,7 @@ mod tests {
              Timeouts     none\n\
              Holds        none\n\
              Caps         this hour 0 of 120 job starts, 0 of 50000 documents sent directly\n\
-             Queues       1 with 0 messages; 0 given up"
+             Queues       messages in all of them: 0, and given up: 0"
         );
     }
 
@@ -514,7 +517,7 @@ mod tests {
         let control = Control { by: "mara".to_owned(), why: "bad release".to_owned(), at: at("19:00:00") };
         let words = told(&Now { stopped: Part::Read(Some(control)), ..quiet() });
         assert!(words.contains("STOPPED by mara since 2026-11-27 19:00 (bad release): nothing acts"), "{words}");
-        assert!(words.contains("next: `flywheel resume`"), "{words}");
+        assert!(words.contains("next: `flywheel resume`") && words.contains("once actions go on"), "{words}");
     }
 
     #[test]
@@ -599,7 +602,7 @@ mod tests {
     #[test]
     fn queues_with_something_in_them_are_named_and_dead_letters_say_what_to_do() {
         let words = told(&Now { queues: Part::Read(vec![deep("signals", 3, 2), deep("looks", 0, 0)]), ..quiet() });
-        assert!(words.contains("Queues       2 with 3 messages; 2 given up\n  signals: 3 waiting"), "{words}");
+        assert!(words.contains("Queues       messages in all of them: 3, and given up: 2\n  signals: 3 waiting"), "{words}");
         assert!(words.contains("next: read them in signals-dead-letters") && !words.contains("looks"), "{words}");
     }
 }
