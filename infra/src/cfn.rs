@@ -2,7 +2,7 @@
 //!
 //! The only module that names `stratosphere`: it is young, and its own template lacks DependsOn and DeletionPolicy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -51,7 +51,7 @@ impl Parameter {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Resource {
     #[serde(rename = "Type")]
@@ -74,6 +74,12 @@ impl Resource {
 
     pub(crate) fn after(&mut self, id: &str) {
         self.depends_on.push(id.to_owned());
+    }
+
+    /// It goes with the stack, and stays when another one takes its place.
+    pub(crate) const fn keep_when_replaced(&mut self) {
+        self.deletion_policy = Some("Delete");
+        self.update_replace_policy = Some("Retain");
     }
 
     /// What it holds outlives the stack, or goes with it.
@@ -132,6 +138,12 @@ impl Template {
     pub(crate) fn output(&mut self, id: &'static str, description: &'static str, value: &Exp) {
         let before = self.outputs.insert(id, Output { description, value: value.to_value() });
         assert!(before.is_none(), "output {id} is there twice");
+    }
+
+    /// The ids of the resources that two templates do not have alike.
+    pub(crate) fn unlike(&self, other: &Self) -> BTreeSet<String> {
+        let ids = self.resources.keys().chain(other.resources.keys());
+        ids.filter(|id| self.resources.get(*id) != other.resources.get(*id)).cloned().collect()
     }
 
     /// The template as people read and review it.

@@ -99,3 +99,15 @@ pub fn synth(policy_text: &str, options: &Options) -> Result<Template, SynthErro
     let policy = Policy::parse(policy_text).map_err(SynthError::Policy)?;
     stack::synth(&policy, policy_text, options).map_err(SynthError::Stack)
 }
+
+/// What else of the stack a new policy needs to be otherwise, by logical id: roles that may do more or less, rules for other
+/// buckets, dashboards. A policy that is put in force without the stack's deployment goes without them.
+///
+/// # Errors
+/// If one of the policies is not valid, or asks for more than one stack can hold.
+pub fn beside_the_policy(in_force: &str, new: &str) -> Result<Vec<String>, SynthError> {
+    let options = Options::default();
+    let mut unlike = synth(in_force, &options)?.unlike(&synth(new, &options)?);
+    unlike.remove(constructs::POLICY_VERSION);
+    Ok(unlike.into_iter().collect())
+}

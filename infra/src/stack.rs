@@ -48,11 +48,14 @@ const PLAN: FunctionCode =
     FunctionCode { name: "queue-experiments", parameter: "QueueExperimentsCodeKey", output: "QueueExperimentsFunction" };
 const RUN: FunctionCode = FunctionCode { name: "run-experiments", parameter: "RunExperimentsCodeKey", output: "RunExperimentsFunction" };
 
+const VALIDATE: FunctionCode = FunctionCode { name: "check-policy", parameter: "CheckPolicyCodeKey", output: "CheckPolicyFunction" };
 const VERIFY: FunctionCode = FunctionCode { name: "verify-outcomes", parameter: "VerifyOutcomesCodeKey", output: "VerifyOutcomesFunction" };
 
 /// The functions of the stack.
-pub const FUNCTIONS: [FunctionCode; 17] =
-    [TRACK, SYNC, RECORD, COUNT, READ, ASSEMBLE, DETECT, REFRESH, CAPTURE, ADJUST, LEARN, CHECK, GENERATE, PROVE, PLAN, RUN, VERIFY];
+pub const FUNCTIONS: [FunctionCode; 18] = [
+    TRACK, SYNC, RECORD, COUNT, READ, ASSEMBLE, DETECT, REFRESH, CAPTURE, ADJUST, LEARN, CHECK, GENERATE, PROVE, PLAN, RUN, VERIFY,
+    VALIDATE,
+];
 
 /// Running tests against an assistant takes minutes: Lambda's longest.
 const PROOF_SECONDS: i32 = 900;
@@ -91,7 +94,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     if options.target.archives() {
         bus.archive(t, 30);
     }
-    let store = PolicyStore::new(t, policy_text, &policy.version);
+    let store = PolicyStore::new(t, policy_text, &policy.version, VALIDATE.name);
     let knowledge_bases = KnowledgeBases::of(policy);
     let documents = Documents::of(policy);
     let state = Table::new(
@@ -575,8 +578,13 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     record.env("FLYWHEEL_LEDGER_TABLE", ledger.name());
     record.env("FLYWHEEL_LEDGER_BUCKET", kept.name());
 
-    let functions =
-        [track, sync, record, count, read, assemble, detect, refresh, capture, adjust, learn, check, generate, prove, plan, run, verify];
+    // It needs no leave: AppConfig hands it all that it looks at.
+    let validate = Function::new(VALIDATE.name, VALIDATE.parameter, 128);
+
+    let functions = [
+        track, sync, record, count, read, assemble, detect, refresh, capture, adjust, learn, check, generate, prove, plan, run, verify,
+        validate,
+    ];
     let mut memories = Vec::new();
     for (mut function, code) in functions.into_iter().zip(FUNCTIONS) {
         for (name, value) in &options.environment {

@@ -259,7 +259,7 @@ fn every_queue_has_dead_letters_that_are_kept_long_encryption_and_two_alarms() {
 fn every_alarm_tells_one_topic_of_its_beginning_and_its_end() {
     let template = template(Target::Account);
     let alarms = of_kind(&template, "AWS::CloudWatch::Alarm");
-    assert_eq!(alarms.len(), 65);
+    assert_eq!(alarms.len(), 67);
     for (id, alarm) in alarms {
         for actions in ["AlarmActions", "OKActions"] {
             assert_eq!(alarm[actions], json!([{ "Ref": "AlarmTopic" }]), "{id} {actions}");
@@ -300,8 +300,8 @@ fn every_function_has_logs_that_expire_alarms_and_partial_batches_in_good_time()
             assert_eq!(id, "ReadLogsFunction");
             continue;
         }
-        if id == "RunPreflightFunction" {
-            // A pipeline runs it and waits for its answer.
+        if ["RunPreflightFunction", "CheckPolicyFunction"].contains(&id) {
+            // A pipeline runs it and waits for its answer; AppConfig does.
             continue;
         }
         let source = sources.values().find(|source| short(&source["FunctionName"]) == id).expect("a source");
@@ -383,6 +383,25 @@ fn the_policy_is_deployed_as_it_was_written() {
     for source in resources(&template).values().filter(|resource| resource["Type"] == "AWS::Lambda::EventSourceMapping") {
         assert_eq!(source["DependsOn"], json!(["PolicyDeployment"]));
     }
+}
+
+#[test]
+fn no_policy_is_deployed_before_the_validator_looked_at_it_and_it_may_do_nothing_but_look() {
+    let template = template(Target::Account);
+    let (_, profile) = of_kind(&template, "AWS::AppConfig::ConfigurationProfile").pop_first().expect("a profile");
+    assert_eq!(profile["Validators"], json!([{ "Type": "LAMBDA", "Content": { "Fn::GetAtt": ["CheckPolicyFunction", "Arn"] } }]));
+    assert_eq!(resources(&template)["PolicyProfile"]["DependsOn"], json!(["PolicyValidation"]));
+    let permission = of_kind(&template, "AWS::Lambda::Permission")["PolicyValidation"];
+    assert_eq!(permission["Principal"], "appconfig.amazonaws.com");
+    assert_eq!(permission["SourceAccount"], json!({ "Ref": "AWS::AccountId" }));
+    let granted = statements(of_kind(&template, "AWS::IAM::Role")["CheckPolicyRole"]);
+    assert!(matches!(&granted[..], [own] if own["Action"] == json!(["logs:CreateLogStream", "logs:PutLogEvents"])), "{granted:?}");
+}
+
+#[test]
+fn a_policy_that_is_replaced_is_kept_for_a_rollback_and_goes_with_the_stack() {
+    let version = &template(Target::Account)["Resources"]["PolicyVersion"];
+    assert_eq!((&version["UpdateReplacePolicy"], &version["DeletionPolicy"]), (&json!("Retain"), &json!("Delete")));
 }
 
 #[test]

@@ -4,17 +4,23 @@
 mod audit;
 mod cases;
 mod control;
+mod discovery;
 mod experiments;
 mod explain;
+mod init;
 mod junit;
 mod ledger;
+mod manual;
 mod output;
 mod policy;
+mod policy_in_force;
 mod preflight;
+mod queues;
 mod releases;
 mod replay;
 mod report;
 mod site;
+mod status;
 mod template;
 mod tests;
 mod timeouts;
@@ -23,7 +29,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::cases::Cases;
 use crate::experiments::Experiments;
@@ -48,6 +54,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// What is happening now, on one screen
+    Status(status::Status),
     /// The names and addresses of what is deployed
     Outputs,
     /// Evaluation cases: questions that a knowledge base failed
@@ -85,6 +93,12 @@ enum Command {
     Ledger(ledger::Command),
     /// Makes the checks before a release, and fails if it may not start
     Preflight(preflight::Preflight),
+    /// Writes a first policy, from what stands in the account and the answers to a few questions
+    Init(init::Init),
+    /// Prints what completes these commands in a shell
+    Completions(manual::Completions),
+    /// Prints a manual page, or writes all of them
+    Man(manual::Man),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -107,6 +121,10 @@ async fn run(Arguments { command, stack, .. }: Arguments, output: &Output) -> Re
         Command::Tests(command) => return tests::run(command, stack, output).await,
         Command::Releases(command) => return releases::run(command, &site().await?, output).await,
         Command::Preflight(preflight) => return preflight.run(stack, output).await,
+        Command::Status(status) => status.run(&site().await?, output).await?,
+        Command::Init(init) => init.run(stack, output).await?,
+        Command::Completions(completions) => completions.run(Arguments::command(), output)?,
+        Command::Man(man) => man.run(Arguments::command(), output)?,
         Command::Outputs => outputs(&site().await?.outputs, output)?,
         Command::Cases(command) => Cases::new(&site().await?, output)?.run(command).await?,
         Command::Experiments(command) => Experiments::new(&site().await?, output)?.run(command).await?,

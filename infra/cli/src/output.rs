@@ -43,6 +43,24 @@ impl Output {
         Ok(())
     }
 
+    /// A document: as it is where it goes into a file or another program.
+    pub(crate) fn document(&self, thing: &impl Serialize, text: &str) -> Result<()> {
+        if self.json {
+            return print_json(thing);
+        }
+        let mut stdout = std::io::stdout();
+        if stdout.is_terminal() {
+            return self.show(thing, text);
+        }
+        Ok(stdout.write_all(text.as_bytes())?)
+    }
+
+    /// What goes into a file or another program, whatever form was asked for.
+    #[allow(clippy::unused_self, reason = "all that is printed goes through here")]
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<()> {
+        Ok(std::io::stdout().write_all(bytes)?)
+    }
+
     /// What to do next, for people.
     pub(crate) fn hint(&self, text: &str) {
         if !self.json {
@@ -73,16 +91,28 @@ fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
+/// Whether anybody can be asked.
+pub(crate) fn is_asked() -> bool {
+    std::io::stdin().is_terminal()
+}
+
 /// Whether a person says yes. Without a terminal nobody can.
 pub(crate) fn asked(question: &str) -> Result<bool> {
-    let stdin = std::io::stdin();
-    if !stdin.is_terminal() {
-        return Ok(false);
-    }
+    Ok(is_asked() && ["y", "yes"].contains(&line(&format!("{question} [y/N] "))?.to_lowercase().as_str()))
+}
+
+/// What a person answers, or the default if that is nothing.
+pub(crate) fn answered(question: &str, default: &str) -> Result<String> {
+    let answer = line(&format!("{question} [{}]: ", if default.is_empty() { "none" } else { default }))?;
+    Ok(if answer.is_empty() { default.to_owned() } else { answer })
+}
+
+/// A line that a person types.
+fn line(prompt: &str) -> Result<String> {
     let mut stderr = std::io::stderr();
-    write!(stderr, "{question} [y/N] ")?;
+    write!(stderr, "{}", printable(prompt))?;
     stderr.flush()?;
     let mut answer = String::new();
-    stdin.lock().read_line(&mut answer)?;
-    Ok(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
+    std::io::stdin().lock().read_line(&mut answer)?;
+    Ok(answer.trim().to_owned())
 }

@@ -1,4 +1,4 @@
-//! `flywheel policy`: whether a file is valid, and what it would change.
+//! `flywheel policy`: whether a file is valid, what it would change, and what is in force.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::output::Output;
+use crate::policy_in_force::{self, Apply, Said};
 use crate::site::Site;
 
 #[derive(Subcommand)]
@@ -24,6 +25,12 @@ pub(crate) enum Command {
         /// The file
         file: PathBuf,
     },
+    /// The policy in force, as AppConfig serves it
+    Show,
+    /// Puts a file in force
+    Apply(Apply),
+    /// Puts the version in force that was so before
+    Rollback(Said),
 }
 
 /// A valid policy.
@@ -62,13 +69,23 @@ pub(crate) async fn run(command: Command, stack: String, output: &Output) -> Res
             };
             output.show(&compared, &told_apart(&compared, &file))
         }
+        Command::Show => policy_in_force::show(&Site::connect(stack).await?, output).await,
+        Command::Apply(apply) => policy_in_force::apply(apply, stack, output).await,
+        Command::Rollback(said) => policy_in_force::rollback(said, &Site::connect(stack).await?, output).await,
     }
 }
 
 /// Reads a policy from a file.
 pub(crate) fn read(file: &Path) -> Result<Policy> {
+    Ok(read_text(file)?.1)
+}
+
+/// Reads a policy from a file, with its text.
+pub(crate) fn read_text(file: &Path) -> Result<(String, Policy)> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    Policy::parse(&text).map_err(|problems| anyhow!("{} is not valid:\n{problems}\nnext: mend these lines", file.display()))
+    let policy =
+        Policy::parse(&text).map_err(|problems| anyhow!("{} is not valid:\n{problems}\nnext: mend these lines", file.display()))?;
+    Ok((text, policy))
 }
 
 fn told(checked: &Checked, file: &Path) -> String {
@@ -106,10 +123,11 @@ fn told_apart(compared: &Compared, file: &Path) -> String {
     }
     words
         + &told_odd(oddities)
-        + "\nnext: `flywheel replay --policy FILE` shows what it would have found; `make deploy POLICY=FILE` puts it in force"
+        + "\nnext: `flywheel replay --policy FILE` shows what it would have found; `flywheel policy apply FILE` puts it in force"
 }
 
-fn told_odd(oddities: &[Oddity]) -> String {
+/// What is hardly meant, if anything is.
+pub(crate) fn told_odd(oddities: &[Oddity]) -> String {
     let lines: String = oddities.iter().map(|oddity| format!("\n  {oddity}")).collect();
     if lines.is_empty() { lines } else { format!("\nValid, and hardly meant:{lines}") }
 }

@@ -264,9 +264,8 @@ impl ChangeSet {
 /// If a call fails, or something cannot be deleted.
 pub async fn destroy(config: &SdkConfig, stack: &str, mut progress: impl FnMut(Progress)) -> Result<Destroyed> {
     let client = Client::new(config);
-    if describe(&client, stack).await?.is_none() {
-        return Ok(Destroyed { existed: false, retained: Vec::new() });
-    }
+    let Some(found) = describe(&client, stack).await? else { return Ok(Destroyed { existed: false, retained: Vec::new() }) };
+    delete_policy_versions(config, &outputs(&found)).await?;
     let mut follow = Follow::new(&client, stack).await?;
     client.delete_stack().stack_name(stack).send().await.map_err(say(format!("cannot delete stack {stack}")))?;
     let end = follow.end(&client, &mut progress).await?;
@@ -278,6 +277,29 @@ pub async fn destroy(config: &SdkConfig, stack: &str, mut progress: impl FnMut(P
         );
     }
     Ok(Destroyed { existed: true, retained: follow.retained })
+}
+
+/// AppConfig deletes no profile that has versions, and the stack knows the last one only that it made itself.
+async fn delete_policy_versions(config: &SdkConfig, outputs: &BTreeMap<String, String>) -> Result<()> {
+    // A stack that never came to stand has no outputs.
+    let (Some(application), Some(profile)) = (outputs.get("PolicyApplication"), outputs.get("PolicyProfile")) else { return Ok(()) };
+    let client = aws_sdk_appconfig::Client::new(config);
+    let list = client.list_hosted_configuration_versions().application_id(application).configuration_profile_id(profile);
+    let mut versions = list.into_paginator().items().send();
+    let mut numbers = Vec::new();
+    while let Some(version) = versions.next().await {
+        match version {
+            Ok(version) => numbers.push(version.version_number),
+            // An earlier try took the profile away, and stopped later.
+            Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(()),
+            Err(error) => return Err(say("cannot list the policy's versions")(error)),
+        }
+    }
+    for number in numbers {
+        let delete = client.delete_hosted_configuration_version().application_id(application).configuration_profile_id(profile);
+        delete.version_number(number).send().await.map_err(say(format!("cannot delete version {number} of the policy")))?;
+    }
+    Ok(())
 }
 
 /// The events of a stack from now on.

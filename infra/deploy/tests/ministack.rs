@@ -158,6 +158,12 @@ async fn deploys_leaves_alone_what_is_unchanged_and_destroys() {
     assert_eq!(changed.keys().copied().collect::<Vec<_>>(), ["PolicyDeployment", "PolicyVersion"], "{changed:?}");
     assert_eq!(plan.execute(|_| {}).await.expect("it deploys").outputs, deployed.outputs);
 
+    // The one before is kept: a rollback deploys it.
+    let policies = aws_sdk_appconfig::Client::new(&config);
+    let list = policies.list_hosted_configuration_versions().application_id(&deployed.outputs["PolicyApplication"]);
+    let versions = list.configuration_profile_id(&deployed.outputs["PolicyProfile"]).send().await.expect("a list");
+    assert_eq!(versions.items().iter().map(|version| version.version_number).collect::<Vec<_>>(), [1, 2]);
+
     let destroyed = flywheel_deploy::destroy(&config, "flywheel", |_| {}).await.expect("it goes");
     assert!(destroyed.existed && destroyed.retained.is_empty(), "{destroyed:?}");
 }

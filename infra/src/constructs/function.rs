@@ -42,7 +42,7 @@ impl Function {
     pub fn new(name: &'static str, code_key: &'static str, memory_mb: i32) -> Self {
         Self {
             name,
-            id: format!("{}Function", logical(name)),
+            id: function_id(name),
             code_key,
             memory_mb,
             timeout_seconds: TIMEOUT_SECONDS,
@@ -181,6 +181,11 @@ impl Function {
         }
         AddedFunction { id: self.id, memory_mb: self.memory_mb, role_size: rendered(&statements) }
     }
+}
+
+/// The logical id of the function of a name.
+pub(crate) fn function_id(name: &str) -> String {
+    format!("{}Function", logical(name))
 }
 
 /// A function that is in the template.

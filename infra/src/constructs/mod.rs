@@ -49,6 +49,7 @@ pub use flags::Flags;
 pub use function::{Batches, Function};
 pub use grant::Grant;
 pub use policy_store::PolicyStore;
+pub(crate) use policy_store::VERSION as POLICY_VERSION;
 pub(crate) use queue::dead_letters_name;
 pub use queue::{DeadLetters, Queue};
 pub use settings::Settings;

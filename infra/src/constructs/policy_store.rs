@@ -1,5 +1,6 @@
+use super::function::function_id;
 use super::{Grant, physical};
-use crate::cfn::{self, Exp, Template, appconfig};
+use crate::cfn::{self, Exp, Template, appconfig, lambda};
 
 /// The policy file in AppConfig: deployed with the stack, read by the functions without a redeployment of theirs.
 #[derive(Debug)]
@@ -8,21 +9,34 @@ pub struct PolicyStore(());
 const APPLICATION: &str = "PolicyApplication";
 const ENVIRONMENT: &str = "PolicyEnvironment";
 const PROFILE: &str = "PolicyProfile";
+const VALIDATION: &str = "PolicyValidation";
 const STRATEGY: &str = "PolicyStrategy";
-const VERSION: &str = "PolicyVersion";
+pub(crate) const VERSION: &str = "PolicyVersion";
 pub(crate) const DEPLOYMENT: &str = "PolicyDeployment";
 
 impl PolicyStore {
-    /// Adds the policy and its deployment.
-    pub fn new(template: &mut Template, text: &str, version: &str) -> Self {
-        template.add(APPLICATION, &appconfig::Application! { name: physical("policy") });
-        template.add(ENVIRONMENT, &appconfig::Environment! { application_id: cfn::reference(APPLICATION), name: "live" });
+    /// Adds the policy and its deployment. The function of the name `validator` is asked before any version is deployed.
+    pub fn new(template: &mut Template, text: &str, version: &str, validator: &str) -> Self {
+        let validator = cfn::arn(&function_id(validator));
         template.add(
-            PROFILE,
-            &appconfig::ConfigurationProfile! {
-                application_id: cfn::reference(APPLICATION), name: "policy", location_uri: "hosted", r#type: "AWS.Freeform"
+            VALIDATION,
+            &lambda::Permission! {
+                function_name: validator.clone(),
+                action: "lambda:InvokeFunction",
+                principal: "appconfig.amazonaws.com",
+                source_account: cfn::reference("AWS::AccountId")
             },
         );
+        template.add(APPLICATION, &appconfig::Application! { name: physical("policy") });
+        template.add(ENVIRONMENT, &appconfig::Environment! { application_id: cfn::reference(APPLICATION), name: "live" });
+        let profile = appconfig::ConfigurationProfile! {
+            application_id: cfn::reference(APPLICATION),
+            name: "policy",
+            location_uri: "hosted",
+            r#type: "AWS.Freeform",
+            validators: vec![appconfig::configurationprofile::Validators! { r#type: "LAMBDA", content: validator }]
+        };
+        template.add(PROFILE, &profile).after(VALIDATION);
         // At once: the file was validated before it came here, and half the functions on one policy and half on
         // another is no safer than either.
         template.add(
@@ -36,16 +50,15 @@ impl PolicyStore {
                 replicate_to: "NONE"
             },
         );
-        template.add(
-            VERSION,
-            &appconfig::HostedConfigurationVersion! {
-                application_id: cfn::reference(APPLICATION),
-                configuration_profile_id: cfn::reference(PROFILE),
-                description: format!("policy {version}").as_str(),
-                content_type: "application/toml",
-                content: text
-            },
-        );
+        let version = appconfig::HostedConfigurationVersion! {
+            application_id: cfn::reference(APPLICATION),
+            configuration_profile_id: cfn::reference(PROFILE),
+            description: format!("policy {version}").as_str(),
+            content_type: "application/toml",
+            content: text
+        };
+        // The version before is what a rollback deploys.
+        template.add(VERSION, &version).keep_when_replaced();
         template.add(
             DEPLOYMENT,
             &appconfig::Deployment! {

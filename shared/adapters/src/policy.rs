@@ -103,6 +103,15 @@ impl PolicySource {
         }
     }
 
+    /// The text that is served at this moment, valid or not.
+    ///
+    /// # Errors
+    /// If AppConfig does not answer, or serves nothing.
+    pub async fn served(&self) -> Result<String, PolicyUnavailable> {
+        let text = self.fetch(&mut State::default()).await.map_err(PolicyUnavailable::Unanswered)?;
+        text.ok_or_else(|| PolicyUnavailable::Invalid("it is empty".to_owned()))
+    }
+
     /// The text, or nothing if it is the one served last.
     async fn fetch(&self, state: &mut State) -> Result<Option<String>, Unavailable> {
         let token = match state.token.take() {
