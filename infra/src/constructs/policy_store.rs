@@ -23,8 +23,9 @@ impl PolicyStore {
             &lambda::Permission! {
                 function_name: validator.clone(),
                 action: "lambda:InvokeFunction",
-                principal: "appconfig.amazonaws.com",
-                source_account: cfn::reference("AWS::AccountId")
+                // No source: AWS documents none that AppConfig would name, and where it names none nothing could be deployed.
+                // Whoever else has it run is told whether their own text is a policy.
+                principal: "appconfig.amazonaws.com"
             },
         );
         template.add(APPLICATION, &appconfig::Application! { name: physical("policy") });

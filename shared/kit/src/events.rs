@@ -25,6 +25,7 @@ impl Metrics {
                 TimeoutVerdict::Undone => self.add_of_loop(LoopFigure::Undone, Loop::Timeouts, 1),
                 TimeoutVerdict::Inconclusive => {}
             },
+            Body::UndoDecided(undo) if !undo.dry_run => self.add_of_loop(LoopFigure::Undone, Loop::Experiments, 1),
             Body::ExperimentConcluded(outcome) => {
                 self.add(FunctionFigure::ExperimentsConcluded, 1);
                 match outcome.conclusion.verdict {
@@ -102,6 +103,7 @@ mod tests {
                 "finding.opened" => Some("FindingsOpened"),
                 "finding.closed" => Some("FindingsClosed"),
                 "finding.held" => Some("FindingsHeld"),
+                "decision.escalation" => Some("Holds"),
                 _ if word.ends_with("hold") => Some("Holds"),
                 _ if word.starts_with("decision.") => Some("Decisions"),
                 _ if word.starts_with("receipt.") => Some("Receipts"),
