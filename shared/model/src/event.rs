@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Action, AskedAgain, CaptureHold, Captured, Control, DocumentChange, DocumentOutcome, ExperimentDecision, ExperimentHold,
-    ExperimentOutcome, ExperimentReceipt, Finding, FindingHold, Hold, Id, Outcome, PreflightChange, PreflightHold, PreflightReceipt,
-    PreflightRun, Receipt, Refresh, RefreshHold, Refreshed, SignalBatch, SuiteDecision, SuiteHold, SuiteReceipt, TestProved, TimeoutChange,
-    TimeoutHold, TimeoutOutcome, TimeoutReceipt,
+    Action, ApprovalDecided, ApprovalRequest, AskedAgain, CaptureHold, Captured, Control, DocumentChange, DocumentOutcome,
+    ExperimentDecision, ExperimentHold, ExperimentOutcome, ExperimentReceipt, Finding, FindingHold, Hold, Id, Outcome, PreflightChange,
+    PreflightHold, PreflightReceipt, PreflightRun, Receipt, Refresh, RefreshHold, Refreshed, SignalBatch, SuiteDecision, SuiteHold,
+    SuiteReceipt, TestProved, TimeoutChange, TimeoutHold, TimeoutOutcome, TimeoutReceipt,
 };
 
 /// Anything that happened, as it travels over the bus and stays in the ledger.
@@ -93,6 +93,10 @@ impl Event {
             Body::ExperimentHeld(_) => "decision.experiment-hold",
             Body::FlagChanged(_) => "receipt.experiment",
             Body::ExperimentConcluded(_) => "outcome.experiment",
+            Body::ApprovalRequested(_) => "approval.requested",
+            Body::ApprovalGranted(_) => "approval.granted",
+            Body::ApprovalRejected(_) => "approval.rejected",
+            Body::ApprovalExpired(_) => "approval.expired",
             Body::ActionsStopped(_) => "control.stopped",
             Body::ActionsResumed(_) => "control.resumed",
         }
@@ -229,6 +233,18 @@ pub enum Body {
     /// Outcome: what came of an experiment.
     #[serde(rename = "outcome.experiment")]
     ExperimentConcluded(Box<ExperimentOutcome>),
+    /// Approval: a person is asked whether something may be done.
+    #[serde(rename = "approval.requested")]
+    ApprovalRequested(ApprovalRequest),
+    /// Approval: a person lets it be done.
+    #[serde(rename = "approval.granted")]
+    ApprovalGranted(ApprovalDecided),
+    /// Approval: a person wants it not to be done.
+    #[serde(rename = "approval.rejected")]
+    ApprovalRejected(ApprovalDecided),
+    /// Approval: nobody answered in time, so it is not done.
+    #[serde(rename = "approval.expired")]
+    ApprovalExpired(ApprovalRequest),
     /// Control: a person stopped all actions.
     #[serde(rename = "control.stopped")]
     ActionsStopped(Control),

@@ -4,6 +4,7 @@
 //! an action out gave. An *outcome* says what it did. Each travels as an [`Event`] that names its causes, so that the
 //! ledger can tell the way from a changed document to its fate and back.
 
+mod approval;
 mod batch;
 mod case;
 mod control;
@@ -24,6 +25,7 @@ mod sync;
 mod timeout;
 mod transcript;
 
+pub use approval::{Approval, ApprovalAction, ApprovalAnswer, ApprovalDecided, ApprovalRequest, Word};
 pub use batch::SignalBatch;
 pub use case::{
     CaptureHold, CaptureHoldReason, CaptureReason, Captured, Case, CaseReason, CaseState, Decided, Exchange, Reference, ReferenceOrigin,

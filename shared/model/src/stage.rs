@@ -75,7 +75,10 @@ impl Stage {
             | Body::CaptureHeld(_)
             | Body::PreflightHeld(_)
             | Body::TestsHeld(_)
-            | Body::ExperimentHeld(_) => Self::Hold,
+            | Body::ExperimentHeld(_)
+            // Without an answer nothing is done.
+            | Body::ApprovalRequested(_)
+            | Body::ApprovalExpired(_) => Self::Hold,
             Body::SyncAnswered(_) | Body::TimeoutAnswered(_) | Body::PreflightWritten(_) | Body::TestsKept(_) | Body::FlagChanged(_) => {
                 Self::Receipt
             }
@@ -89,7 +92,7 @@ impl Stage {
             | Body::PreflightMade(_)
             | Body::TestProved(_)
             | Body::ExperimentConcluded(_) => Self::Outcome,
-            Body::ActionsStopped(_) | Body::ActionsResumed(_) => Self::Control,
+            Body::ApprovalGranted(_) | Body::ApprovalRejected(_) | Body::ActionsStopped(_) | Body::ActionsResumed(_) => Self::Control,
         }
     }
 }
