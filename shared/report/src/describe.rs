@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use flywheel_model::{
-    Action, Answer, AskedAgain, Body, CaptureHold, CaptureHoldReason, Captured, ChangeKind, Control, DocumentChange, DocumentOutcome,
+    Action, Answer, ApprovalDecided, ApprovalRequest, AskedAgain, Body, CaptureHold, CaptureHoldReason, Captured, ChangeKind, Control, DocumentChange, DocumentOutcome,
     Event, Evidence, ExperimentAction, ExperimentDecision, ExperimentHold, ExperimentHoldReason, ExperimentOutcome, ExperimentReceipt,
     ExperimentVerdict, Fate, Finding, FindingHold, Hold, HoldReason, JobEnd, Metric, Outcome, PreflightChange, PreflightHold,
     PreflightReceipt, PreflightRun, Rates, Receipt, Refresh, RefreshHold, Refreshed, Refusal, Scope, SettingChange, SignalBatch,
@@ -52,6 +52,10 @@ pub fn describe(event: &Event) -> String {
         Body::ExperimentHeld(hold) => experiment_held(hold),
         Body::FlagChanged(receipt) => flag_changed(receipt),
         Body::ExperimentConcluded(outcome) => experiment_concluded(outcome),
+        Body::ApprovalRequested(request) => approval_requested(request),
+        Body::ApprovalGranted(decided) => approval_decided(decided, "approved"),
+        Body::ApprovalRejected(decided) => approval_decided(decided, "rejected"),
+        Body::ApprovalExpired(request) => approval_expired(request),
         Body::ActionsStopped(control) => control_said(control, "stopped all actions"),
         Body::ActionsResumed(control) => control_said(control, "let actions go on"),
     }
@@ -68,6 +72,7 @@ pub fn explanation(event: &Event) -> Option<&str> {
         Body::ExperimentHeld(hold) => &hold.explanation,
         Body::ExperimentConcluded(outcome) => &outcome.conclusion.explanation,
         Body::PreflightDecided(change) => &change.reason,
+        Body::ApprovalRequested(request) => &request.why,
         _ => return None,
     };
     Some(text.as_str()).filter(|text| !text.is_empty())
@@ -321,6 +326,8 @@ pub(crate) const fn why_limit_stays(reason: TimeoutHoldReason) -> &'static str {
         TimeoutHoldReason::FailedBefore => "a change failed before",
         TimeoutHoldReason::OutOfBounds => "it is outside of what the policy allows",
         TimeoutHoldReason::Unreadable => "it cannot be read",
+        TimeoutHoldReason::Approval => "a person must approve the change",
+        TimeoutHoldReason::Declined => "a person did not approve the change",
     }
 }
 
@@ -498,6 +505,7 @@ pub(crate) const fn why_experiment_waits(reason: ExperimentHoldReason) -> &'stat
         ExperimentHoldReason::Flag => "the flag is not what it should be",
         ExperimentHoldReason::Deployment => "another deployment is under way",
         ExperimentHoldReason::Promotion => "the winner waits for a person",
+        ExperimentHoldReason::Declined => "a person did not approve the winner",
     }
 }
 
@@ -539,6 +547,31 @@ fn experiment_concluded(outcome: &ExperimentOutcome) -> String {
     }));
     let compared = if compared.is_empty() { compared } else { format!("; {compared}") };
     format!("{} on {} is decided: {what}{compared}.", outcome.experiment, outcome.intent)
+}
+
+fn approval_requested(request: &ApprovalRequest) -> String {
+    format!(
+        "A person is asked until {}: {} {} Approval {}.",
+        time(request.deadline),
+        quoted(&request.what),
+        quoted(&request.risk),
+        short(request.approval.as_str())
+    )
+}
+
+fn approval_decided(decided: &ApprovalDecided, what: &str) -> String {
+    let (request, word) = (&decided.request, &decided.word);
+    let why = if word.why.is_empty() { String::new() } else { format!(", since {}", quoted(&word.why)) };
+    format!(
+        "{} {what} on the evidence of {}{why}: {}",
+        quoted(&word.by),
+        count(request.evidence.len() as u64, "event"),
+        quoted(&request.what)
+    )
+}
+
+fn approval_expired(request: &ApprovalRequest) -> String {
+    format!("Nobody answered by {}, so it is not done: {}", time(request.deadline), quoted(&request.what))
 }
 
 fn control_said(control: &Control, what: &str) -> String {

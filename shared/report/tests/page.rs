@@ -169,7 +169,7 @@ fn documents_for_governance_name_people_and_count_what_was_refused() {
     let events = examples();
     let report = Report::of(&events, events[0].at, events[0].at);
     let audit = Audit::of(&report);
-    assert_eq!(audit.people.len(), 2);
+    assert_eq!(audit.people.len(), 4);
     assert!(audit.people.iter().all(|entry| entry.decided_by == "ada"));
     assert_eq!(audit.refused.values().sum::<u64>(), 1);
     let markdown = audit.markdown();
