@@ -134,7 +134,9 @@ fn a_batch_is_read_from_its_event_alone() {
 fn ids_stay_the_same_from_one_release_to_the_next() {
     // An id that changed would have the ledger keep what it has a second time. The files hold ids made elsewhere.
     let mut seen = 0;
-    for name in ["signal.document-changed", "signal.refused", "signal.batch", "case.captured", "decision.capture-hold", "approval.requested"] {
+    for name in
+        ["signal.document-changed", "signal.refused", "signal.batch", "case.captured", "decision.capture-hold", "approval.requested"]
+    {
         for message in read_batch(&folder().join("bus").join(format!("{name}.json"))) {
             let event = Event::from_envelope(&message.body).unwrap();
             let id = match &event.body {

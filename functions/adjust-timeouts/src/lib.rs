@@ -10,11 +10,11 @@ use std::collections::BTreeMap;
 
 use flywheel_engine::timeouts::{self, Day, Next, Present, Runs, State, WINDOW_DAYS};
 use flywheel_kit::trigger;
-use flywheel_model::{Approval, Body, Event, Fact, Limit, Setting, SettingChange, Signal, SignalBatch, TimeoutAnswer, TimeoutChange, WorkflowRun};
-use flywheel_policy::{Mode, Policy, TimeoutPolicy};
-use flywheel_ports::{
-    ApprovalTasks, Approvals, Bus, KeptRuns, NoAnswer, Observations, Settings, TimeoutStore, Unavailable, stands,
+use flywheel_model::{
+    Approval, Body, Event, Fact, Limit, Setting, SettingChange, Signal, SignalBatch, TimeoutAnswer, TimeoutChange, WorkflowRun,
 };
+use flywheel_policy::{Mode, Policy, TimeoutPolicy};
+use flywheel_ports::{ApprovalTasks, Approvals, Bus, KeptRuns, NoAnswer, Observations, Settings, TimeoutStore, Unavailable, stands};
 use jiff::Timestamp;
 
 /// Tries to write what others write at the same time.

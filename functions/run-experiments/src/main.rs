@@ -4,7 +4,8 @@ use std::cell::Cell;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use flywheel_adapters::{
-    ActionPolicy, AppConfigFlags, ApprovalMachine, ApprovalTable, EventBridgeBus, ExperimentTable, S3Observations, S3Prompts, SignalTable, load_config,
+    ActionPolicy, AppConfigFlags, ApprovalMachine, ApprovalTable, EventBridgeBus, ExperimentTable, S3Observations, S3Prompts, SignalTable,
+    load_config,
 };
 use flywheel_kit::{Metrics, Redeliver, each_message, start_logging, variable};
 use flywheel_model::FunctionFigure;

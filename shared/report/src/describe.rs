@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use flywheel_model::{
-    Action, Answer, ApprovalDecided, ApprovalRequest, AskedAgain, Body, CaptureHold, CaptureHoldReason, Captured, ChangeKind, Control, DocumentChange, DocumentOutcome,
-    Event, Evidence, ExperimentAction, ExperimentDecision, ExperimentHold, ExperimentHoldReason, ExperimentOutcome, ExperimentReceipt,
-    ExperimentVerdict, Fate, Finding, FindingHold, Hold, HoldReason, JobEnd, Metric, Outcome, PreflightChange, PreflightHold,
-    PreflightReceipt, PreflightRun, Rates, Receipt, Refresh, RefreshHold, Refreshed, Refusal, Scope, SettingChange, SignalBatch,
-    SuiteChangeKind, SuiteDecision, SuiteHold, SuiteReceipt, TestProved, TimeoutAnswer, TimeoutChange, TimeoutHold, TimeoutHoldReason,
-    TimeoutOutcome, TimeoutPurpose, TimeoutReceipt, TimeoutVerdict,
+    Action, Answer, ApprovalDecided, ApprovalRequest, AskedAgain, Body, CaptureHold, CaptureHoldReason, Captured, ChangeKind, Control,
+    DocumentChange, DocumentOutcome, Event, Evidence, ExperimentAction, ExperimentDecision, ExperimentHold, ExperimentHoldReason,
+    ExperimentOutcome, ExperimentReceipt, ExperimentVerdict, Fate, Finding, FindingHold, Hold, HoldReason, JobEnd, Metric, Outcome,
+    PreflightChange, PreflightHold, PreflightReceipt, PreflightRun, Rates, Receipt, Refresh, RefreshHold, Refreshed, Refusal, Scope,
+    SettingChange, SignalBatch, SuiteChangeKind, SuiteDecision, SuiteHold, SuiteReceipt, TestProved, TimeoutAnswer, TimeoutChange,
+    TimeoutHold, TimeoutHoldReason, TimeoutOutcome, TimeoutPurpose, TimeoutReceipt, TimeoutVerdict,
 };
 
 use crate::words::{count, listed, minute, number, percent, points, quoted, seconds, short, time, words};
