@@ -153,7 +153,7 @@ fn ids_stay_the_same_from_one_release_to_the_next() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 8);
+    assert_eq!(seen, 9);
 }
 
 #[test]

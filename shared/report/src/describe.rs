@@ -551,11 +551,11 @@ fn experiment_concluded(outcome: &ExperimentOutcome) -> String {
 
 fn approval_requested(request: &ApprovalRequest) -> String {
     format!(
-        "A person is asked until {}: {} {} Approval {}.",
+        "A person is asked until {} (approval {}): {}. {}.",
         time(request.deadline),
+        short(request.approval.as_str()),
         quoted(&request.what),
-        quoted(&request.risk),
-        short(request.approval.as_str())
+        quoted(&request.risk)
     )
 }
 
@@ -563,7 +563,7 @@ fn approval_decided(decided: &ApprovalDecided, what: &str) -> String {
     let (request, word) = (&decided.request, &decided.word);
     let why = if word.why.is_empty() { String::new() } else { format!(", since {}", quoted(&word.why)) };
     format!(
-        "{} {what} on the evidence of {}{why}: {}",
+        "{} {what} on the evidence of {}{why}: {}.",
         quoted(&word.by),
         count(request.evidence.len() as u64, "event"),
         quoted(&request.what)
@@ -571,7 +571,7 @@ fn approval_decided(decided: &ApprovalDecided, what: &str) -> String {
 }
 
 fn approval_expired(request: &ApprovalRequest) -> String {
-    format!("Nobody answered by {}, so it is not done: {}", time(request.deadline), quoted(&request.what))
+    format!("Nobody answered by {}, so it is not done: {}.", time(request.deadline), quoted(&request.what))
 }
 
 fn control_said(control: &Control, what: &str) -> String {
