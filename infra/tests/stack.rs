@@ -465,6 +465,7 @@ fn the_example_policy_is_valid_and_shows_the_defaults() {
     let defaults = Policy::parse(POLICY).expect("valid");
     assert_eq!((example.sync, example.quotas), (defaults.sync, defaults.quotas));
     assert_eq!((example.signals, example.failures, example.findings), (defaults.signals, defaults.failures, defaults.findings));
+    assert_eq!(example.approvals, defaults.approvals);
     // It names each weight.
     let capture = CapturePolicy { weights: CaptureReason::ALL.map(|reason| (reason, 1.0)).into(), ..defaults.capture };
     assert_eq!(example.capture, capture);
