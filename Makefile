@@ -18,7 +18,7 @@ STACK ?= flywheel
 # How `make build-release` compiles: `cargo-zigbuild` links against an old glibc wherever it runs; `cargo` uses this
 # machine's, which must be 2.34 or older to run on Lambda (checked either way).
 COMPILER ?= cargo-zigbuild
-FUNCTIONS := track-documents sync-knowledge-bases record count-signals read-logs assemble-conversations detect-changes refresh-topics capture-retrievals adjust-timeouts learn-preflight run-preflight generate-tests prove-tests queue-experiments run-experiments verify-outcomes check-policy
+FUNCTIONS := track-documents sync-knowledge-bases record count-signals read-logs assemble-conversations detect-changes refresh-topics capture-retrievals adjust-timeouts learn-preflight run-preflight generate-tests prove-tests queue-experiments run-experiments verify-outcomes check-policy ask-approval
 
 LOCAL := infra/local
 RUN := $(CURDIR)/.tools/run

@@ -12,12 +12,14 @@ use std::task::{Context, Poll, Waker};
 use flywheel_engine::experiments::{Queued, RolloutState, approve, asked_to_stop, flag, promote};
 use flywheel_engine::findings::History;
 use flywheel_model::{
-    Body, Conclusion, Count, Event, ExperimentAction, ExperimentHoldReason, ExperimentState, ExperimentVerdict, Fact, Hour, Id, Key,
-    Observation, Signal,
+    ApprovalAction, ApprovalAnswer, ApprovalRequest, Body, Conclusion, Count, Event, ExperimentAction, ExperimentHoldReason,
+    ExperimentState, ExperimentVerdict, Fact, Hour, Id, Key, Observation, Signal, Word,
 };
-use flywheel_policy::Policy;
+use flywheel_policy::{Mode, Policy};
 use flywheel_ports::{Proposer, Unavailable};
-use flywheel_testkit::{ExperimentMemory, ExperimentProcess, SignalMemory, SignalProcess, SuiteMemory, SuiteProcess, evaluate};
+use flywheel_testkit::{
+    ApprovalMemory, ApprovalProcess, ExperimentMemory, ExperimentProcess, SignalMemory, SignalProcess, SuiteMemory, SuiteProcess, evaluate,
+};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -67,13 +69,22 @@ impl Proposer for Model {
 
 type Planning =
     queue_experiments::World<ExperimentProcess, ExperimentProcess, ExperimentProcess, SignalProcess, SuiteProcess, Model, SignalProcess>;
-type Running = run_experiments::World<ExperimentProcess, SignalProcess, ExperimentProcess, ExperimentProcess, SignalProcess>;
+type Running = run_experiments::World<
+    ExperimentProcess,
+    SignalProcess,
+    ExperimentProcess,
+    ExperimentProcess,
+    ApprovalProcess,
+    ApprovalProcess,
+    SignalProcess,
+>;
 
 /// An application with its users, and Flywheel beside it.
 struct City {
     memory: Rc<RefCell<ExperimentMemory>>,
     signals: Rc<RefCell<SignalMemory>>,
     suites: Rc<RefCell<SuiteMemory>>,
+    approvals: Rc<RefCell<ApprovalMemory>>,
     policy: Policy,
     now: Timestamp,
     chance: fastrand::Rng,
@@ -108,6 +119,7 @@ impl City {
             memory: Rc::new(RefCell::new(memory)),
             signals: Rc::new(RefCell::new(SignalMemory::new(2))),
             suites: Rc::new(RefCell::new(SuiteMemory::new(3, 0.0))),
+            approvals: Rc::new(RefCell::new(ApprovalMemory::new(5))),
             policy: Policy::parse(policy).unwrap(),
             now,
             chance: fastrand::Rng::with_seed(4),
@@ -133,6 +145,8 @@ impl City {
             observations: SignalProcess(self.signals.clone()),
             library: ExperimentProcess(self.memory.clone()),
             flags: ExperimentProcess(self.memory.clone()),
+            approvals: ApprovalProcess(self.approvals.clone()),
+            tasks: ApprovalProcess(self.approvals.clone()),
             bus: SignalProcess(self.signals.clone()),
         }
     }
@@ -244,6 +258,29 @@ impl City {
 
     fn holds(&self) -> Vec<ExperimentHoldReason> {
         self.events(|body| if let Body::ExperimentHeld(hold) = body { Some(hold.reason) } else { None })
+    }
+
+    /// The question that waits, once the tasks have asked it.
+    fn waiting(&self) -> Option<ApprovalRequest> {
+        let asked: Vec<_> = self.approvals.borrow_mut().queue.drain(..).collect();
+        for (request, token) in asked {
+            let approvals = ApprovalProcess(self.approvals.clone());
+            let (notices, bus, stack) = (approvals.clone(), SignalProcess(self.signals.clone()), "flywheel".to_owned());
+            let world = ask_approval::World { approvals, notices, bus, stack };
+            wait(world.take(&ask_approval::Message::Asks { request, token })).unwrap();
+        }
+        let memory = self.approvals.borrow();
+        memory.kept.values().map(|kept| &kept.approval).find(|one| one.answer.is_none()).map(|one| one.request.clone())
+    }
+
+    /// A person answers the question that waits.
+    fn answer(&self, answer: &ApprovalAnswer) {
+        let request = self.waiting().expect("a question waits");
+        self.approvals.borrow_mut().answer(&request, answer);
+    }
+
+    fn word(&self, by: &str) -> Word {
+        Word { by: by.to_owned(), why: String::new(), at: self.now }
     }
 
     /// A person decides something.
@@ -695,12 +732,114 @@ fn a_winner_waits_for_a_person_where_the_risk_is_high_or_no_alarm_watches() {
         assert!(matches!(city.state(&experiment), Some(ExperimentState::Concluded { cleaned: true, .. })), "{:?}", city.state(&experiment));
         assert_eq!(city.holds().last(), Some(&ExperimentHoldReason::Promotion));
         assert_eq!(flag::served(&city.flag(&format!("{intent}-prompt")).unwrap()), Some("baseline"));
-        city.person(|book| promote(book, &experiment, "jo"));
+        // They are told what speaks for it, and their word is a cause of the promotion.
+        let request = city.waiting().unwrap();
+        assert_eq!((request.action, request.evidence.len()), (ApprovalAction::Promotion, 2));
+        assert!(request.evidence.iter().all(|id| city.signals.borrow().ledger.contains_key(id)));
+        assert!(city.approvals.borrow().notices[0].1.contains(&request.why));
+        city.answer(&ApprovalAnswer::Granted(city.word("jo")));
         city.review();
+        let granted = city.approvals.borrow().kept[&request.approval].approval.answered().unwrap();
+        let signals = city.signals.borrow();
+        assert!(signals.ledger.values().any(|event| event.causes.contains(&granted.id)
+            && matches!(&event.body, Body::ExperimentDecided(decision) if matches!(decision.action, ExperimentAction::Promote { .. }))));
+        assert!(signals.ledger.contains_key(&granted.id));
+        drop(signals);
         city.memory.borrow_mut().end_deployment(RolloutState::Complete);
         city.review();
         assert_eq!(flag::served(&city.flag(&format!("{intent}-prompt")).unwrap()), Some("short"));
     }
+}
+
+/// A winner of high risk that waits.
+fn with_a_winner(policy: &str) -> (City, Key) {
+    let mut city = City::new(policy);
+    let experiment = city.queue("returns");
+    city.until_concluded(&experiment, "returns", 200, &effects(&[("short", resolves(0.8))]));
+    city.review();
+    (city, experiment)
+}
+
+fn served(city: &City) -> Option<String> {
+    city.flag("returns-prompt").as_ref().and_then(flag::served).map(str::to_owned)
+}
+
+#[test]
+fn a_rejected_winner_stays_where_it_is_for_a_week_unless_a_person_promotes_it() {
+    let (mut city, experiment) = with_a_winner(POLICY);
+    city.answer(&ApprovalAnswer::Rejected(city.word("ada")));
+    for _ in 0..7 * 24 - 1 {
+        city.now += SignedDuration::from_hours(1);
+        city.review();
+    }
+    assert_eq!((served(&city).as_deref(), city.waiting()), (Some("baseline"), None));
+    assert_eq!(city.holds().last(), Some(&ExperimentHoldReason::Declined));
+    assert_eq!(city.events(|body| matches!(body, Body::ApprovalRejected(_)).then_some(())).len(), 1);
+    // It is the person who promotes that is asked, and that answers: the ledger has both.
+    let (book, now) = (city.memory.borrow().book.clone(), city.now);
+    let (book, request) = promote(&city.policy, &book, &experiment, "ben", now).unwrap();
+    city.person(|_| Some(book.clone()));
+    city.approvals.borrow_mut().answer(&request, &ApprovalAnswer::Granted(city.word("ben")));
+    city.review();
+    city.memory.borrow_mut().end_deployment(RolloutState::Complete);
+    city.review();
+    assert_eq!(served(&city).as_deref(), Some("short"));
+    assert_eq!(city.events(|body| if let Body::ApprovalGranted(decided) = body { Some(decided.word.by.clone()) } else { None }), ["ben"]);
+}
+
+#[test]
+fn a_winner_that_nobody_answers_about_stays_where_it_is_and_is_asked_about_again() {
+    let (mut city, _) = with_a_winner(POLICY);
+    let first = city.waiting().unwrap();
+    for _ in 0..47 {
+        city.now += SignedDuration::from_hours(1);
+        city.review();
+    }
+    assert_eq!((served(&city).as_deref(), city.waiting()), (Some("baseline"), None));
+    assert_eq!(city.events(|body| matches!(body, Body::ApprovalExpired(_)).then_some(())).len(), 1);
+    city.now += SignedDuration::from_hours(2);
+    city.review();
+    assert_ne!(city.waiting().unwrap().approval, first.approval);
+}
+
+#[test]
+fn the_person_who_promotes_answers_the_question_that_waits() {
+    let (city, experiment) = with_a_winner(POLICY);
+    let book = city.memory.borrow().book.clone();
+    let (next, request) = promote(&city.policy, &book, &experiment, "jo", city.now).unwrap();
+    assert_eq!((next, Some(request)), (book, city.waiting()));
+}
+
+#[test]
+fn a_dry_run_asks_nobody_about_a_winner() {
+    let (mut city, _) = with_a_winner(POLICY);
+    // As if the policy had become a dry run just before.
+    for known in &mut city.memory.borrow_mut().book.experiments {
+        (known.asked, known.held) = (None, None);
+    }
+    *city.approvals.borrow_mut() = ApprovalMemory::new(6);
+    city.policy.mode = Mode::DryRun;
+    city.review();
+    assert!(city.approvals.borrow().begun.is_empty());
+    assert_eq!((served(&city).as_deref(), city.holds().last()), (Some("baseline"), Some(&ExperimentHoldReason::Promotion)));
+    city.policy.mode = Mode::Act;
+    city.review();
+    assert!(city.waiting().is_some());
+}
+
+#[test]
+fn a_winner_that_changes_the_model_waits_although_its_intent_is_of_low_risk() {
+    let mut city = City::new(POLICY);
+    let other = "---\nhypothesis: it helps\nmodel: m-2\n---\nHelp {{customer}} briefly.\n".as_bytes().to_vec();
+    city.memory.borrow_mut().files.insert("prompts/billing/short.md".to_owned(), other);
+    let experiment = city.queue("billing");
+    city.until_concluded(&experiment, "billing", 200, &effects(&[("short", resolves(0.8))]));
+    city.review();
+    let request = city.waiting().unwrap();
+    assert_eq!(
+        (request.action, request.risk.as_str()),
+        (ApprovalAction::Model, "It changes the model from the application's own model to m-2.")
+    );
 }
 
 #[test]

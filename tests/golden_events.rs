@@ -64,7 +64,7 @@ fn bus_events_come_to_what_stands_beside_them() {
     });
     let files: BTreeSet<String> = event_files("bus").iter().map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     assert!(kinds.iter().all(|kind| files.contains(*kind)), "a file for each kind: {kinds:?}, {files:?}");
-    assert_eq!(kinds.len(), 39, "every kind has its file: {kinds:?}");
+    assert_eq!(kinds.len(), 43, "every kind has its file: {kinds:?}");
 }
 
 #[test]
@@ -105,6 +105,8 @@ fn every_bus_event_is_read_and_written_without_a_difference() {
                 Body::ExperimentHeld(hold) => experiment_subject(hold.experiment.as_ref().unwrap_or(&hold.intent)),
                 Body::FlagChanged(receipt) => experiment_subject(&receipt.experiment),
                 Body::ExperimentConcluded(outcome) => experiment_subject(&outcome.experiment),
+                Body::ApprovalRequested(request) | Body::ApprovalExpired(request) => request.event().subject,
+                Body::ApprovalGranted(decided) | Body::ApprovalRejected(decided) => decided.request.event().subject,
                 Body::ActionsStopped(control) => control.clone().event(true).subject,
                 Body::ActionsResumed(control) => control.clone().event(false).subject,
                 Body::ActionGraded(outcome) => outcome.subject(),
@@ -134,7 +136,9 @@ fn a_batch_is_read_from_its_event_alone() {
 fn ids_stay_the_same_from_one_release_to_the_next() {
     // An id that changed would have the ledger keep what it has a second time. The files hold ids made elsewhere.
     let mut seen = 0;
-    for name in ["signal.document-changed", "signal.refused", "signal.batch", "case.captured", "decision.capture-hold"] {
+    for name in
+        ["signal.document-changed", "signal.refused", "signal.batch", "case.captured", "decision.capture-hold", "approval.requested"]
+    {
         for message in read_batch(&folder().join("bus").join(format!("{name}.json"))) {
             let event = Event::from_envelope(&message.body).unwrap();
             let id = match &event.body {
@@ -144,13 +148,14 @@ fn ids_stay_the_same_from_one_release_to_the_next() {
                 Body::SignalsKept(batch) => batch.clone().event(event.at).id,
                 Body::CaseCaptured(captured) => captured.clone().event(&event.causes[0], event.at).id,
                 Body::CaptureHeld(hold) => hold.clone().event(&event.causes[0], event.at).id,
+                Body::ApprovalRequested(request) => request.event().id,
                 other => panic!("{other:?}"),
             };
             assert_eq!(event.id, id);
             seen += 1;
         }
     }
-    assert_eq!(seen, 8);
+    assert_eq!(seen, 9);
 }
 
 #[test]

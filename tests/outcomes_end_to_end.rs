@@ -149,7 +149,8 @@ async fn an_action_is_graded_by_the_rate_that_triggered_it_and_people_are_told()
     }
     let graded = async || {
         let events = site.events().await;
-        let outcomes = events.into_iter().filter_map(|event| if let Body::ActionGraded(outcome) = event.body { Some(outcome) } else { None });
+        let outcomes =
+            events.into_iter().filter_map(|event| if let Body::ActionGraded(outcome) = event.body { Some(outcome) } else { None });
         outcomes.map(|outcome| (outcome.scope.to_string(), *outcome)).collect::<BTreeMap<_, _>>()
     };
     deployed::within(Duration::from_secs(90), "both verdicts", || async {
@@ -182,6 +183,6 @@ async fn an_action_is_graded_by_the_rate_that_triggered_it_and_people_are_told()
     assert_eq!(status["stopped"], Value::Null, "{status}");
     assert!(site.tool(&["policy", "show"]).contains("KBGRADED01"));
     deployed::assert_no_dead_letters(&site.aws, STACK, &["outcomes", "findings", "ledger"]).await;
-    site.aws.stop().await.unwrap();
+    site.aws.stop();
     fs::remove_dir_all(&folder).unwrap();
 }

@@ -13,7 +13,7 @@ use adjust_timeouts::{Asked, World, read};
 use flywheel_engine::timeouts::{Day, Runs};
 use flywheel_model::{Body, Fact, Id, Key, Limit, Observation, Setting, Signal, TimeoutAnswer};
 use flywheel_policy::Policy;
-use flywheel_testkit::{SignalMemory, SignalProcess, TimeoutMemory, TimeoutProcess};
+use flywheel_testkit::{ApprovalMemory, ApprovalProcess, SignalMemory, SignalProcess, TimeoutMemory, TimeoutProcess};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::json;
@@ -81,15 +81,17 @@ type Invocation = (Asked, Pin<Box<dyn Future<Output = bool>>>);
 struct Shared {
     signals: Rc<RefCell<SignalMemory>>,
     timeouts: Rc<RefCell<TimeoutMemory>>,
+    approvals: Rc<RefCell<ApprovalMemory>>,
 }
 
-type Process = World<TimeoutProcess, SignalProcess, TimeoutProcess, SignalProcess>;
+type Process = World<TimeoutProcess, SignalProcess, TimeoutProcess, ApprovalProcess, ApprovalProcess, SignalProcess>;
 
 impl Shared {
     fn new(seed: u64) -> Self {
         Self {
             signals: Rc::new(RefCell::new(SignalMemory::new(seed))),
             timeouts: Rc::new(RefCell::new(TimeoutMemory::new(seed, settings()))),
+            approvals: Rc::new(RefCell::new(ApprovalMemory::new(seed))),
         }
     }
 
@@ -98,6 +100,8 @@ impl Shared {
             store: TimeoutProcess(self.timeouts.clone()),
             observations: SignalProcess(self.signals.clone()),
             settings: TimeoutProcess(self.timeouts.clone()),
+            approvals: ApprovalProcess(self.approvals.clone()),
+            tasks: ApprovalProcess(self.approvals.clone()),
             bus: SignalProcess(self.signals.clone()),
         }
     }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::Value;
-pub(crate) use stratosphere::services::aws::{appconfig, cloudwatch, dynamodb, events, iam, lambda, logs, s3, sns, sqs};
+pub(crate) use stratosphere::services::aws::{appconfig, cloudwatch, dynamodb, events, iam, lambda, logs, s3, sns, sqs, stepfunctions};
 use stratosphere::template::ToResource;
 pub(crate) use stratosphere::value::ExpString as Exp;
 use stratosphere::value::ToValue;
@@ -176,9 +176,14 @@ pub(crate) fn arn(id: &str) -> Exp {
     stratosphere::value::get_att_arn(id)
 }
 
+/// A value where a condition holds, and another where it does not.
+pub(crate) fn either(condition: &'static str, value: Exp, otherwise: Exp) -> Exp {
+    stratosphere::value::fn_if(condition, value, otherwise)
+}
+
 /// A value where a condition holds, and no property at all where it does not.
 pub(crate) fn only_if(condition: &'static str, value: Exp) -> Exp {
-    stratosphere::value::fn_if(condition, value, reference("AWS::NoValue"))
+    either(condition, value, reference("AWS::NoValue"))
 }
 
 /// The expression as template JSON, for policies and patterns.

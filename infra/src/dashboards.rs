@@ -195,6 +195,7 @@ fn product(policy: &Policy) -> Dashboard {
                 figures("count-signals", &[F::Releases, F::ReleasesFailed])
                     .chain(figures("record", &[F::ReleasesChecked, F::ReleasesStopped])),
             ),
+            Widget::graph("Questions to people", figures("ask-approval", &[F::ApprovalsAsked, F::ApprovalsExpired])),
             Widget::graph("Failed questions that find something again", figures("record", &[F::QuestionsFoundAgain])),
         ],
     );

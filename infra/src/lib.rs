@@ -9,6 +9,7 @@
 //! [`Target::keeps_data`], and in nothing
 //! else.
 
+mod approvals;
 mod cfn;
 pub mod constructs;
 mod dashboards;

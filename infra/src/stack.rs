@@ -4,6 +4,7 @@ use flywheel_policy::Policy;
 use serde_json::json;
 
 use crate::Options;
+use crate::approvals;
 use crate::cfn::{Exp, Parameter, Template, reference};
 use crate::constructs::{
     Alarms, Assistants, Batches, Bucket, Bus, Documents, Flags, Function, Grant, ItemAction, KnowledgeBases, PolicyStore, Queue, Rule,
@@ -48,12 +49,13 @@ const PLAN: FunctionCode =
     FunctionCode { name: "queue-experiments", parameter: "QueueExperimentsCodeKey", output: "QueueExperimentsFunction" };
 const RUN: FunctionCode = FunctionCode { name: "run-experiments", parameter: "RunExperimentsCodeKey", output: "RunExperimentsFunction" };
 
+const ASK: FunctionCode = FunctionCode { name: "ask-approval", parameter: "AskApprovalCodeKey", output: "AskApprovalFunction" };
 const VALIDATE: FunctionCode = FunctionCode { name: "check-policy", parameter: "CheckPolicyCodeKey", output: "CheckPolicyFunction" };
 const VERIFY: FunctionCode = FunctionCode { name: "verify-outcomes", parameter: "VerifyOutcomesCodeKey", output: "VerifyOutcomesFunction" };
 
 /// The functions of the stack.
-pub const FUNCTIONS: [FunctionCode; 18] = [
-    TRACK, SYNC, RECORD, COUNT, READ, ASSEMBLE, DETECT, REFRESH, CAPTURE, ADJUST, LEARN, CHECK, GENERATE, PROVE, PLAN, RUN, VERIFY,
+pub const FUNCTIONS: [FunctionCode; 19] = [
+    TRACK, SYNC, RECORD, COUNT, READ, ASSEMBLE, DETECT, REFRESH, CAPTURE, ADJUST, LEARN, CHECK, GENERATE, PROVE, PLAN, RUN, VERIFY, ASK,
     VALIDATE,
 ];
 
@@ -125,6 +127,11 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     let switch =
         Table::new(t, TableSpec { name: "switch", stack: options.stack.clone(), keep: options.target.keeps_data(), indexes: Vec::new() });
 
+    let answers = Table::new(
+        t,
+        TableSpec { name: "approvals", stack: options.stack.clone(), keep: options.target.keeps_data(), indexes: Vec::new() },
+    );
+
     let signals =
         Table::new(t, TableSpec { name: "signals", stack: options.stack.clone(), keep: options.target.keeps_data(), indexes: Vec::new() });
     let evidence = Bucket::new(t, "evidence", Some(OBSERVATION_DAYS), options.target.keeps_data());
@@ -159,6 +166,8 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     let planning = Queue::new(t, &alarms, "plans", 0, 900);
     let experimenting = Queue::new(t, &alarms, "experiments", 0, 900);
     let verifying = Queue::new(t, &alarms, "outcomes", 0, 1_800);
+    let questions = Queue::new(t, &alarms, "approvals", 0, 900);
+    let machine = approvals::add(t, &alarms, &questions, &policy.approvals);
     let buckets = policy.buckets();
     let patterns: Vec<_> = in_patterns(&buckets)
         .into_iter()
@@ -515,6 +524,24 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
     verify.env("FLYWHEEL_SIGNALS_TABLE", signals.name());
     verify.env("FLYWHEEL_LEDGER_TABLE", ledger.name());
     verify.env("FLYWHEEL_LEDGER_BUCKET", kept.name());
+    let mut ask = Function::new(ASK.name, ASK.parameter, 128);
+    ask.consume(&questions, Batches { size: 10, at_once: None });
+    ask.allow(answers.items(&[ItemAction::Get, ItemAction::Update]));
+    for grant in alarms.tell() {
+        ask.allow(grant);
+    }
+    ask.env("FLYWHEEL_NOTICE_TOPIC", alarms.topic());
+    ask.env("FLYWHEEL_STACK", reference("AWS::StackName"));
+
+    // Whoever has changes of high risk.
+    for function in [&mut adjust, &mut run] {
+        function.allow(answers.items(&[ItemAction::Get, ItemAction::Update]));
+        function.allow(machine.start());
+        function.env("FLYWHEEL_APPROVALS_MACHINE", machine.arn());
+    }
+    for function in [&mut adjust, &mut run, &mut ask] {
+        function.env("FLYWHEEL_APPROVALS_TABLE", answers.name());
+    }
 
     for function in [&mut track, &mut sync, &mut refresh] {
         function.allow(wakes.send());
@@ -537,6 +564,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
         &mut plan,
         &mut run,
         &mut verify,
+        &mut ask,
     ] {
         function.allow(bus.put_events());
         function.env("FLYWHEEL_BUS", bus.name());
@@ -583,7 +611,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
 
     let functions = [
         track, sync, record, count, read, assemble, detect, refresh, capture, adjust, learn, check, generate, prove, plan, run, verify,
-        validate,
+        ask, validate,
     ];
     let mut memories = Vec::new();
     for (mut function, code) in functions.into_iter().zip(FUNCTIONS) {
@@ -616,6 +644,7 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
         &planning,
         &experimenting,
         &verifying,
+        &questions,
     ]
     .map(Queue::name)
     .into();
@@ -624,13 +653,16 @@ pub(crate) fn synth(policy: &Policy, policy_text: &str, options: &Options) -> Re
         // Logs run it without a queue.
         dead_letters: queues.iter().chain([&READ.name]).map(|name| dead_letters_name(name)).collect(),
         queues,
-        tables: vec!["state", "ledger", "switch", "signals", "cases", "releases"],
+        tables: vec!["state", "ledger", "switch", "approvals", "signals", "cases", "releases"],
         alarms: alarms.names(),
     };
     dashboards::add(t, policy, &shown);
     t.output("StateTable", "Table of changes, leases and quotas", &state.name());
     t.output("LedgerTable", "Table of every event that passed over the bus", &ledger.name());
     t.output("SwitchTable", "Table of the switch that stops all actions", &switch.name());
+    t.output("ApprovalsTable", "Table of questions to people, and of their answers", &answers.name());
+    t.output("ApprovalsMachine", "ARN of the state machine that waits for people", &machine.arn());
+    t.output("ApprovalsQueueUrl", "Queue of questions to people", &questions.url());
     t.output("LedgerBucket", "Bucket in which the ledger is kept for good", &kept.name());
     t.output("SignalsTable", "Table of counts, histories and findings", &signals.name());
     t.output("EvidenceBucket", "Bucket of observations", &evidence.name());

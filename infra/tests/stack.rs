@@ -107,7 +107,10 @@ fn every_function_has_a_role_of_its_own() {
     let roles: BTreeSet<String> = functions.values().map(|function| short(&function["Role"])).collect();
     assert_eq!(functions.len(), FUNCTIONS.len());
     assert_eq!(roles.len(), functions.len());
-    assert_eq!(roles, of_kind(&template, "AWS::IAM::Role").keys().map(|id| (*id).to_owned()).collect());
+    let machines: BTreeSet<String> =
+        of_kind(&template, "AWS::StepFunctions::StateMachine").values().map(|machine| short(&machine["RoleArn"])).collect();
+    assert!(machines.is_disjoint(&roles));
+    assert_eq!(&roles | &machines, of_kind(&template, "AWS::IAM::Role").keys().map(|id| (*id).to_owned()).collect());
 }
 
 #[test]
@@ -222,7 +225,9 @@ fn nothing_is_granted_with_a_star_but_streams_of_a_log_group_objects_of_a_prefix
             let answers = statement["Action"]
                 .as_array()
                 .is_some_and(|actions| actions.iter().all(|action| ANSWERS.contains(&action.as_str().unwrap_or_default())));
-            assert!(streams || objects || numbered || looks || answers || !name.contains('*'), "{statement}");
+            // Step Functions sets the delivery of its log up by actions that know no resource.
+            let delivers = statement["Sid"].as_str().is_some_and(|sid| sid.starts_with("DeliverLogs"));
+            assert!(streams || objects || numbered || looks || answers || delivers || !name.contains('*'), "{statement}");
         }
     }
 }
@@ -259,7 +264,7 @@ fn every_queue_has_dead_letters_that_are_kept_long_encryption_and_two_alarms() {
 fn every_alarm_tells_one_topic_of_its_beginning_and_its_end() {
     let template = template(Target::Account);
     let alarms = of_kind(&template, "AWS::CloudWatch::Alarm");
-    assert_eq!(alarms.len(), 67);
+    assert_eq!(alarms.len(), 71);
     for (id, alarm) in alarms {
         for actions in ["AlarmActions", "OKActions"] {
             assert_eq!(alarm[actions], json!([{ "Ref": "AlarmTopic" }]), "{id} {actions}");
@@ -361,7 +366,7 @@ fn the_local_stack_differs_in_the_archive_in_plain_http_in_locks_and_in_keeping_
         bucket["DeletionPolicy"] = json!("Delete");
         bucket["UpdateReplacePolicy"] = json!("Delete");
     }
-    for table in ["StateTable", "LedgerTable", "SignalsTable", "CasesTable", "ReleasesTable", "SwitchTable"] {
+    for table in ["StateTable", "LedgerTable", "SignalsTable", "CasesTable", "ReleasesTable", "SwitchTable", "ApprovalsTable"] {
         assert_eq!(resources[table]["DeletionPolicy"], "Retain");
         resources[table]["DeletionPolicy"] = json!("Delete");
         resources[table]["UpdateReplacePolicy"] = json!("Delete");
@@ -374,6 +379,33 @@ fn the_local_stack_differs_in_the_archive_in_plain_http_in_locks_and_in_keeping_
     }
     ledger["LifecycleConfiguration"] = local["Resources"]["LedgerBucket"]["Properties"]["LifecycleConfiguration"].clone();
     assert_eq!(account, local);
+}
+
+#[test]
+fn a_question_waits_as_long_as_the_policy_says_and_its_end_is_told() {
+    let policy = format!("{POLICY}\n[approvals]\ndeadline_hours = 2\n");
+    let template = synth(&policy, &options(Target::Account)).expect("a valid policy");
+    let template: Value = serde_json::from_str(&template.compact()).expect("a template is JSON");
+    let machines = of_kind(&template, "AWS::StepFunctions::StateMachine");
+    let machine = machines["ApprovalsMachine"];
+    let definition: Value = serde_json::from_str(machine["DefinitionString"].as_str().expect("a text")).expect("JSON");
+    let ask = &definition["States"]["Ask"];
+    assert_eq!(ask["TimeoutSeconds"], 7_200);
+    assert_eq!(ask["Catch"][0]["ErrorEquals"], json!(["States.Timeout"]));
+    assert_eq!(definition["States"][ask["Catch"][0]["Next"].as_str().expect("a state")]["End"], true);
+    assert_eq!(machine["DefinitionSubstitutions"], json!({ "Questions": { "Ref": "ApprovalsQueue" } }));
+    // Its log holds no tokens.
+    assert_eq!(machine["LoggingConfiguration"]["IncludeExecutionData"], false);
+    assert_eq!(machine["LoggingConfiguration"]["Level"], "ALL");
+    assert_eq!(of_kind(&template, "AWS::Logs::LogGroup")["ApprovalsMachineLogs"]["RetentionInDays"], 30);
+}
+
+#[test]
+fn only_who_has_changes_of_high_risk_may_ask_people() {
+    let template = template(Target::Account);
+    let may_ask = |role: &&Value| statements(role).iter().any(|statement| statement.to_string().contains("states:StartExecution"));
+    let roles: Vec<&str> = of_kind(&template, "AWS::IAM::Role").into_iter().filter(|(_, role)| may_ask(role)).map(|(id, _)| id).collect();
+    assert_eq!(roles, ["AdjustTimeoutsRole", "RunExperimentsRole"]);
 }
 
 #[test]
@@ -461,6 +493,7 @@ fn the_example_policy_is_valid_and_shows_the_defaults() {
     let defaults = Policy::parse(POLICY).expect("valid");
     assert_eq!((example.sync, example.quotas), (defaults.sync, defaults.quotas));
     assert_eq!((example.signals, example.failures, example.findings), (defaults.signals, defaults.failures, defaults.findings));
+    assert_eq!(example.approvals, defaults.approvals);
     // It names each weight.
     let capture = CapturePolicy { weights: CaptureReason::ALL.map(|reason| (reason, 1.0)).into(), ..defaults.capture };
     assert_eq!(example.capture, capture);

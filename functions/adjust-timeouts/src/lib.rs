@@ -2,16 +2,19 @@
 //!
 //! Two kinds of messages come. A batch of signals that was kept and counted: its runs are taken into the histograms of
 //! their day, each once. A review, every few minutes: the engine says what is to be done about each limit of the policy,
-//! and it is done. A change is recorded before it is made and after; whoever finds one that was not recorded as made makes
+//! and it is done. What is of high risk waits for a person: it is remembered first, then they are asked, and each review
+//! looks whether they answered. A change is recorded before it is made and after; whoever finds one that was not recorded as made makes
 //! it, which does no harm if it was.
 
 use std::collections::BTreeMap;
 
 use flywheel_engine::timeouts::{self, Day, Next, Present, Runs, State, WINDOW_DAYS};
 use flywheel_kit::trigger;
-use flywheel_model::{Body, Event, Fact, Limit, Setting, SettingChange, Signal, SignalBatch, TimeoutAnswer, TimeoutChange, WorkflowRun};
-use flywheel_policy::{Policy, TimeoutPolicy};
-use flywheel_ports::{Bus, KeptRuns, NoAnswer, Observations, Settings, TimeoutStore, Unavailable};
+use flywheel_model::{
+    Approval, Body, Event, Fact, Limit, Setting, SettingChange, Signal, SignalBatch, TimeoutAnswer, TimeoutChange, WorkflowRun,
+};
+use flywheel_policy::{Mode, Policy, TimeoutPolicy};
+use flywheel_ports::{ApprovalTasks, Approvals, Bus, KeptRuns, NoAnswer, Observations, Settings, TimeoutStore, Unavailable, stands};
 use jiff::Timestamp;
 
 /// Tries to write what others write at the same time.
@@ -22,13 +25,17 @@ const ROUNDS: usize = 3;
 
 /// The world that limits are adjusted in.
 #[derive(Debug)]
-pub struct World<T, O, S, B> {
+pub struct World<T, O, S, A, Q, B> {
     /// What is known of limits and runs.
     pub store: T,
     /// The evidence.
     pub observations: O,
     /// The settings that hold the limits.
     pub settings: S,
+    /// What people were asked and said.
+    pub approvals: A,
+    /// The tasks that ask them.
+    pub tasks: Q,
     /// The bus.
     pub bus: B,
 }
@@ -65,7 +72,7 @@ pub fn read(body: &str) -> Result<Asked, String> {
     Ok(Asked::TakeIn(batch.evidence))
 }
 
-impl<T: TimeoutStore, O: Observations, S: Settings, B: Bus> World<T, O, S, B> {
+impl<T: TimeoutStore, O: Observations, S: Settings, A: Approvals, Q: ApprovalTasks, B: Bus> World<T, O, S, A, Q, B> {
     /// Takes the runs of an object of the evidence into those of each limit that cuts them. Doing it again adds what was
     /// not counted before, and nothing twice. Says how many were added.
     ///
@@ -142,7 +149,8 @@ impl<T: TimeoutStore, O: Observations, S: Settings, B: Bus> World<T, O, S, B> {
     async fn review_one(&self, policy: &Policy, timeout: &TimeoutPolicy, now: Timestamp, report: &mut Report) -> Result<(), Unavailable> {
         for _ in 0..ROUNDS {
             let known = self.known(timeout, now).await?;
-            match timeouts::next(policy, timeout, &known.days, &known.present, &known.state, now) {
+            let approval = self.answer(policy, &known.state, now).await?;
+            match timeouts::next(policy, timeout, &known.days, &known.present, &known.state, approval.as_ref(), now) {
                 Next::Nothing => return Ok(()),
                 Next::Tell(events, state) => {
                     report.held += events.iter().filter(|event| matches!(event.body, Body::TimeoutHeld(_))).count() as u64;
@@ -153,6 +161,16 @@ impl<T: TimeoutStore, O: Observations, S: Settings, B: Bus> World<T, O, S, B> {
             }
         }
         Ok(())
+    }
+
+    /// How it stands with what a person is asked about a limit. Who remembered a question may have died before it was asked.
+    async fn answer(&self, policy: &Policy, state: &State, now: Timestamp) -> Result<Option<Approval>, Unavailable> {
+        let Some(request) = state.awaiting.as_ref().map(|awaiting| &awaiting.request) else { return Ok(None) };
+        let found = stands(&self.approvals, request, now).await?;
+        if found.is_none() && policy.mode == Mode::Act {
+            self.tasks.begin(request).await?;
+        }
+        Ok(found)
     }
 
     /// What is known of a limit.

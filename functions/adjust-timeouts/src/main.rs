@@ -2,7 +2,9 @@
 
 use adjust_timeouts::{Asked, Report, World, read};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
-use flywheel_adapters::{ActionPolicy, AwsSettings, EventBridgeBus, S3Observations, SignalTable, TimeoutTable, load_config};
+use flywheel_adapters::{
+    ActionPolicy, ApprovalMachine, ApprovalTable, AwsSettings, EventBridgeBus, S3Observations, SignalTable, TimeoutTable, load_config,
+};
 use flywheel_kit::{Metrics, Redeliver, each_message, start_logging, variable};
 use flywheel_model::FunctionFigure;
 use jiff::Timestamp;
@@ -18,6 +20,8 @@ async fn main() -> Result<(), Error> {
         store: TimeoutTable::new(&config, variable("FLYWHEEL_SIGNALS_TABLE")?),
         observations: S3Observations::new(&config, variable("FLYWHEEL_EVIDENCE_BUCKET")?, signals),
         settings: AwsSettings::new(&config),
+        approvals: ApprovalTable::new(&config, variable("FLYWHEEL_APPROVALS_TABLE")?),
+        tasks: ApprovalMachine::new(&config, variable("FLYWHEEL_APPROVALS_MACHINE")?),
         bus: EventBridgeBus::new(&config, variable("FLYWHEEL_BUS")?),
     };
     let policies = ActionPolicy::from_variables(&config, variable)?;

@@ -10,10 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use flywheel_engine::experiments::{Book, FlagChange, Next, Outcomes, changed, next, unit_of, withdraw};
 use flywheel_kit::trigger;
-use flywheel_model::{Body, Conversation, Event, Experiment, ExperimentState, Fact, Key, Observation, SignalBatch};
-use flywheel_policy::{FlagPlace, Policy};
+use flywheel_model::{Approval, Body, Conversation, Event, Experiment, ExperimentState, Fact, Id, Key, Observation, SignalBatch};
+use flywheel_policy::{FlagPlace, Mode, Policy};
 use flywheel_ports::{
-    Bus, ExperimentStore, FeatureFlags, FlagAnswer, KeptOutcomes, NoAnswer, Observations, PromptLibrary, UNITS, Unavailable,
+    ApprovalTasks, Approvals, Bus, ExperimentStore, FeatureFlags, FlagAnswer, KeptOutcomes, NoAnswer, Observations, PromptLibrary, UNITS,
+    Unavailable, stands,
 };
 use jiff::Timestamp;
 
@@ -25,7 +26,7 @@ const ROUNDS: usize = 60;
 
 /// The world that experiments run in.
 #[derive(Debug)]
-pub struct World<S, O, L, F, B> {
+pub struct World<S, O, L, F, A, Q, B> {
     /// What is known of experiments.
     pub store: S,
     /// The evidence.
@@ -34,6 +35,10 @@ pub struct World<S, O, L, F, B> {
     pub library: L,
     /// The application's feature flags.
     pub flags: F,
+    /// What people were asked and said.
+    pub approvals: A,
+    /// The tasks that ask them.
+    pub tasks: Q,
     /// The bus.
     pub bus: B,
 }
@@ -77,7 +82,16 @@ pub fn read(body: &str) -> Result<Asked, String> {
     Ok(Asked::Count(batch.evidence))
 }
 
-impl<S: ExperimentStore, O: Observations, L: PromptLibrary, F: FeatureFlags, B: Bus> World<S, O, L, F, B> {
+impl<S, O, L, F, A, Q, B> World<S, O, L, F, A, Q, B>
+where
+    S: ExperimentStore,
+    O: Observations,
+    L: PromptLibrary,
+    F: FeatureFlags,
+    A: Approvals,
+    Q: ApprovalTasks,
+    B: Bus,
+{
     /// Counts the conversations of an object of the evidence for the experiments that they took part in. Doing it again adds
     /// what was not counted before, and nothing twice. Says how many units were counted.
     ///
@@ -153,7 +167,7 @@ impl<S: ExperimentStore, O: Observations, L: PromptLibrary, F: FeatureFlags, B: 
     pub async fn review(&self, policy: &Policy, now: Timestamp) -> Result<Report, Unavailable> {
         let mut report = Report::default();
         let Some(place) = &policy.experiments.flags else { return Ok(report) };
-        let mut digests = BTreeMap::new();
+        let (mut digests, mut asked) = (BTreeMap::new(), BTreeSet::new());
         for _ in 0..ROUNDS {
             // The flags before the book: a stop that comes in after that makes another version of the flags, on which a change that
             // rests on these is refused.
@@ -166,7 +180,8 @@ impl<S: ExperimentStore, O: Observations, L: PromptLibrary, F: FeatureFlags, B: 
             report.running = book.running().count() as u64;
             let outcomes = self.outcomes(&book).await?;
             let texts = self.texts(&book, &mut digests).await?;
-            match next(policy, &book, &outcomes, &texts, &flags, now) {
+            let approvals = self.answers(policy, &book, &mut asked, now).await?;
+            match next(policy, &book, &outcomes, &texts, &flags, &approvals, now) {
                 Next::Nothing => return Ok(report),
                 Next::Tell(events, book) => {
                     report.told += events.len() as u64;
@@ -247,6 +262,26 @@ impl<S: ExperimentStore, O: Observations, L: PromptLibrary, F: FeatureFlags, B: 
                 Ok(false)
             }
         }
+    }
+
+    /// How it stands with what people are asked. Who remembered a question may have died before it was asked; `asked` are those
+    /// that this review has asked.
+    async fn answers(
+        &self,
+        policy: &Policy,
+        book: &Book,
+        asked: &mut BTreeSet<Id>,
+        now: Timestamp,
+    ) -> Result<BTreeMap<Id, Approval>, Unavailable> {
+        let mut answers = BTreeMap::new();
+        for request in book.experiments.iter().filter_map(|known| known.asked.as_ref()) {
+            match stands(&self.approvals, request, now).await? {
+                Some(approval) => _ = answers.insert(request.approval.clone(), approval),
+                None if policy.mode == Mode::Act && asked.insert(request.approval.clone()) => self.tasks.begin(request).await?,
+                None => {}
+            }
+        }
+        Ok(answers)
     }
 
     async fn outcomes(&self, book: &Book) -> Result<BTreeMap<Key, Outcomes>, Unavailable> {

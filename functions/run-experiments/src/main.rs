@@ -4,7 +4,8 @@ use std::cell::Cell;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use flywheel_adapters::{
-    ActionPolicy, AppConfigFlags, EventBridgeBus, ExperimentTable, S3Observations, S3Prompts, SignalTable, load_config,
+    ActionPolicy, AppConfigFlags, ApprovalMachine, ApprovalTable, EventBridgeBus, ExperimentTable, S3Observations, S3Prompts, SignalTable,
+    load_config,
 };
 use flywheel_kit::{Metrics, Redeliver, each_message, start_logging, variable};
 use flywheel_model::FunctionFigure;
@@ -22,6 +23,8 @@ async fn main() -> Result<(), Error> {
         observations: S3Observations::new(&config, variable("FLYWHEEL_EVIDENCE_BUCKET")?, SignalTable::new(&config, signals)),
         library: S3Prompts::new(&config, variable("FLYWHEEL_DATASETS_BUCKET")?),
         flags: AppConfigFlags::new(&config),
+        approvals: ApprovalTable::new(&config, variable("FLYWHEEL_APPROVALS_TABLE")?),
+        tasks: ApprovalMachine::new(&config, variable("FLYWHEEL_APPROVALS_MACHINE")?),
         bus: EventBridgeBus::new(&config, variable("FLYWHEEL_BUS")?),
     };
     let policies = ActionPolicy::from_variables(&config, variable)?;

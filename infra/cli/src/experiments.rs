@@ -10,13 +10,14 @@ use flywheel_adapters::{
     AppConfigFlags, BedrockProposer, ConversationTable, EventBridgeBus, ExperimentTable, S3Observations, S3Prompts, SignalTable,
 };
 use flywheel_engine::experiments::{Book, Outcomes, Queued, approve, asked_to_stop, compare, draw, promote};
-use flywheel_model::{ArmCount, Body, Comparison, Event, Experiment, ExperimentState, Key};
+use flywheel_model::{ApprovalAnswer, ArmCount, Body, Comparison, Event, Experiment, ExperimentState, Key, Word};
 use flywheel_policy::Policy;
-use flywheel_ports::ExperimentStore;
+use flywheel_ports::{Bus, ExperimentStore};
 use jiff::Timestamp;
 use queue_experiments::{Request, World};
 use serde::Serialize;
 
+use crate::approvals::record;
 use crate::output::{Output, asked};
 use crate::site::Site;
 
@@ -81,6 +82,9 @@ pub(crate) enum Command {
         /// Who lets it
         #[arg(long, env = "USER")]
         by: String,
+        /// Why: it stays in the ledger
+        #[arg(long, default_value = "")]
+        why: String,
         /// Does not ask
         #[arg(long)]
         yes: bool,
@@ -152,12 +156,12 @@ impl<'s> Experiments<'s> {
                 self.decide(&experiment, |book| asked_to_stop(book, &experiment, &by), "is over").await?;
                 self.told(&experiment, "it is being stopped; its flag serves the control in a moment")
             }
-            Command::Promote { experiment, by, yes } => {
+            Command::Promote { experiment, by, why, yes } => {
                 let experiment = self.find(&experiment).await?.experiment;
                 if !yes && !asked(&format!("Deploy the winner of {experiment} to everybody?"))? {
                     bail!("nothing was deployed\nnext: answer yes, or pass --yes");
                 }
-                self.decide(&experiment, |book| promote(book, &experiment, &by), "has no winner that waits").await?;
+                self.promote(&experiment, by, why).await?;
                 self.told(&experiment, "its winner is being deployed")
             }
         }
@@ -289,6 +293,25 @@ impl<'s> Experiments<'s> {
                 bail!("{experiment} {otherwise}\nnext: `flywheel experiments show {experiment}`");
             };
             if self.world.store.save_book(&next).await? {
+                return self.review().await;
+            }
+        }
+        bail!("{RACES} times others wrote at the same time\nnext: try again")
+    }
+
+    /// Answers the question whether a winner may be promoted, which the book names first: whoever is asked without having been
+    /// asked leaves the same behind in the ledger.
+    async fn promote(&self, experiment: &Key, by: String, why: String) -> Result<()> {
+        let (policy, now) = (self.site.policy().await?, Timestamp::now());
+        let promoted = |book: &Book| promote(&policy, book, experiment, &by, now);
+        for _ in 0..RACES {
+            let book = self.world.store.book().await?;
+            let Some((next, request)) = promoted(&book) else {
+                bail!("{experiment} has no winner that waits\nnext: `flywheel experiments show {experiment}`");
+            };
+            if next == book || self.world.store.save_book(&next).await? {
+                self.world.bus.publish(&[request.event()]).await?;
+                record(&request, ApprovalAnswer::Granted(Word { by, why, at: now }), self.site).await?;
                 return self.review().await;
             }
         }

@@ -1,6 +1,7 @@
 //! `flywheel`: looks into a deployed Flywheel, and decides what people decide. Against an AWS account or the local AWS alike:
 //! the usual AWS environment says which.
 
+mod approvals;
 mod audit;
 mod cases;
 mod control;
@@ -73,6 +74,12 @@ enum Command {
     /// Releases and why they failed
     #[command(subcommand)]
     Releases(releases::Command),
+    /// What waits for a person: actions of high risk
+    Approvals(approvals::List),
+    /// Lets an action be done that waits
+    Approve(approvals::Answer),
+    /// Has an action that waits not be done
+    Reject(approvals::Answer),
     /// Stops all actions at once; what is seen is still counted and decided
     Stop(control::Said),
     /// Lets actions go on
@@ -129,6 +136,9 @@ async fn run(Arguments { command, stack, .. }: Arguments, output: &Output) -> Re
         Command::Cases(command) => Cases::new(&site().await?, output)?.run(command).await?,
         Command::Experiments(command) => Experiments::new(&site().await?, output)?.run(command).await?,
         Command::Timeouts(command) => Timeouts::new(&site().await?, output)?.run(command).await?,
+        Command::Approvals(list) => approvals::list(list, &site().await?, output).await?,
+        Command::Approve(answer) => approvals::approve(answer, &site().await?, output).await?,
+        Command::Reject(answer) => approvals::reject(answer, &site().await?, output).await?,
         Command::Stop(said) => control::stop(said, &site().await?, output).await?,
         Command::Resume(said) => control::resume(said, &site().await?, output).await?,
         Command::Report(report) => report.run(&site().await?, output).await?,

@@ -5,17 +5,21 @@ use std::fmt::Display;
 
 use anyhow::Result;
 use clap::Args;
-use flywheel_adapters::{ExperimentTable, FindingTable, StateTable, Switch, TimeoutTable};
+use flywheel_adapters::{ExperimentTable, FindingTable, OutcomeTable, StateTable, Switch, TimeoutTable};
 use flywheel_engine::experiments::Book;
+use flywheel_engine::outcomes::Awaited;
 use flywheel_engine::sync::{Account, Source, Work};
 use flywheel_engine::timeouts::UnderWay;
-use flywheel_model::{Control, Event, Evidence, ExperimentState, Finding, Hour, Id, Key, Loop, Metric, Scope, Stage, TimeoutPurpose};
+use flywheel_model::{
+    ApprovalRequest, Control, Event, Evidence, ExperimentState, Finding, Hour, Id, Key, Loop, Metric, Scope, Stage, TimeoutPurpose,
+};
 use flywheel_policy::{Mode, Policy};
-use flywheel_ports::{ExperimentStore, Memory, SyncStore, TimeoutStore, Unavailable};
+use flywheel_ports::{ExperimentStore, Memory, OutcomeStore, SyncStore, TimeoutStore, Unavailable};
 use flywheel_report::hold_reason;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use crate::approvals;
 use crate::ledger::ledger;
 use crate::output::Output;
 use crate::queues::{self, Depth};
@@ -58,6 +62,10 @@ struct Now {
     synchronising: Part<Vec<Synchronising>>,
     experiments: Part<Vec<Compared>>,
     timeouts: Part<Vec<Changing>>,
+    /// Actions whose effect is being measured.
+    outcomes: Part<Vec<Awaited>>,
+    /// What waits for a person's answer.
+    approvals: Part<Vec<ApprovalRequest>>,
     /// Holds of the last hours, by loop and reason, the latest first.
     holds: Part<Vec<Held>>,
     hours: u32,
@@ -135,7 +143,7 @@ impl Status {
     }
 
     async fn look(&self, site: &Site, at: Timestamp) -> Now {
-        let (policy, stopped, findings, overview, book, held, queues) = futures::join!(
+        let (policy, stopped, findings, overview, book, held, queues, outcomes, approvals) = futures::join!(
             site.policy(),
             async { anyhow::Ok(Switch::new(&site.sdk, site.output("SwitchTable")?.to_owned()).stopped().await?) },
             async { anyhow::Ok(open(&FindingTable::new(&site.sdk, site.output("SignalsTable")?.to_owned())).await?) },
@@ -143,6 +151,8 @@ impl Status {
             async { anyhow::Ok(ExperimentTable::new(&site.sdk, site.output("SignalsTable")?.to_owned()).book().await?) },
             async { anyhow::Ok(ledger(site)?.between(at - SignedDuration::from_hours(i64::from(self.hours)), at).await?) },
             queues::depths(site),
+            async { anyhow::Ok(OutcomeTable::new(&site.sdk, site.output("SignalsTable")?.to_owned()).pending().await?) },
+            approvals::waiting(site, at),
         );
         let timeouts = match &policy {
             Ok(policy) => changing(site, policy).await.into(),
@@ -170,6 +180,8 @@ impl Status {
             synchronising,
             experiments: book.map(|book| compared(&book)).into(),
             timeouts,
+            outcomes: outcomes.map(|pending| pending.into_iter().map(|pending| pending.awaited).collect()).into(),
+            approvals: approvals.into(),
             holds: held.map(|events| holds(&events)).into(),
             hours: self.hours,
             caps,
@@ -369,6 +381,20 @@ impl Screen {
                 (told, Some(format!("`flywheel timeouts explain \"{}\"`", one.timeout)))
             });
         });
+        self.part("Outcomes", &now.outcomes, |screen, outcomes| {
+            screen.heading("Outcomes", &counted(outcomes.len(), "awaited"));
+            screen.list(outcomes, |one| {
+                let told = format!("{}, by {} of {}, since {}", one.what.in_words(), one.metric, one.scope, minute(one.acted_at));
+                (told, Some(format!("`flywheel explain {}`", one.action)))
+            });
+        });
+        self.part("Approvals", &now.approvals, |screen, requests| {
+            screen.heading("Approvals", &counted(requests.len(), "waiting for a person"));
+            screen.list(requests, |one| {
+                let next = format!("`flywheel approve {}` or `flywheel reject {0}`", one.approval);
+                (format!("{}, until {}", one.what, minute(one.deadline)), Some(next))
+            });
+        });
     }
 
     fn caps(&mut self, caps: &Caps) {
@@ -435,7 +461,7 @@ fn minute(at: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use flywheel_model::{Body, DataSourceId, Hold, HoldReason, Rate, Rates};
+    use flywheel_model::{ActionKind, Body, DataSourceId, Hold, HoldReason, Rate, Rates};
 
     use super::*;
     use crate::queues::tests::deep;
@@ -459,6 +485,8 @@ mod tests {
             synchronising: Part::Read(Vec::new()),
             experiments: Part::Read(Vec::new()),
             timeouts: Part::Read(Vec::new()),
+            outcomes: Part::Read(Vec::new()),
+            approvals: Part::Read(Vec::new()),
             holds: Part::Read(Vec::new()),
             hours: 6,
             caps: Part::Read(caps(&Account::default(), &policy, at("20:30:00"))),
@@ -506,6 +534,8 @@ mod tests {
              Syncs        none\n\
              Experiments  none\n\
              Timeouts     none\n\
+             Outcomes     none\n\
+             Approvals    none\n\
              Holds        none\n\
              Caps         this hour 0 of 120 job starts, 0 of 50000 documents sent directly\n\
              Queues       messages in all of them: 0, and given up: 0"
@@ -597,6 +627,22 @@ mod tests {
             ..quiet()
         });
         assert!(words.contains("set aside: no such bucket\n    next: `flywheel explain data-source/KB12345678/DS12345678`"), "{words}");
+    }
+
+    #[test]
+    fn an_action_whose_effect_is_measured_stands_with_its_rate() {
+        let awaited = Awaited {
+            action: Id::of("decision.refresh", &["1"]),
+            what: ActionKind::Refresh,
+            metric: Metric::FailedResponses,
+            scope: Scope::Key(Key::try_from("launch").expect("a key")),
+            since: at("08:00:00"),
+            acted_at: at("12:00:00"),
+            experiment: None,
+        };
+        let words = told(&Now { outcomes: Part::Read(vec![awaited]), ..quiet() });
+        let line = "Outcomes     1 awaited\n  synchronising the knowledge bases, by failed_responses of launch, since 2026-11-27 12:00";
+        assert!(words.contains(line), "{words}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use adjust_timeouts::{Known, Report, World};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Subcommand;
-use flywheel_adapters::{AwsSettings, EventBridgeBus, S3Observations, SignalTable, TimeoutTable};
+use flywheel_adapters::{ApprovalMachine, ApprovalTable, AwsSettings, EventBridgeBus, S3Observations, SignalTable, TimeoutTable};
 use flywheel_engine::timeouts::{Decision, Next, Runs, Told, decide, taken_back};
 use flywheel_model::{TimeoutChange, TimeoutPurpose};
 use flywheel_policy::{Policy, TimeoutPolicy};
@@ -50,7 +50,7 @@ pub(crate) enum Command {
 pub(crate) struct Timeouts<'s> {
     site: &'s Site,
     output: &'s Output,
-    world: World<TimeoutTable, S3Observations, AwsSettings, EventBridgeBus>,
+    world: World<TimeoutTable, S3Observations, AwsSettings, ApprovalTable, ApprovalMachine, EventBridgeBus>,
 }
 
 /// A limit as it is listed and planned.
@@ -87,6 +87,8 @@ impl<'s> Timeouts<'s> {
             store: TimeoutTable::new(&site.sdk, table()?),
             observations: S3Observations::new(&site.sdk, site.output("EvidenceBucket")?.to_owned(), signals),
             settings: AwsSettings::new(&site.sdk),
+            approvals: ApprovalTable::new(&site.sdk, site.output("ApprovalsTable")?.to_owned()),
+            tasks: ApprovalMachine::new(&site.sdk, site.output("ApprovalsMachine")?.to_owned()),
             bus: EventBridgeBus::new(&site.sdk, site.output("Bus")?.to_owned()),
         };
         Ok(Self { site, output, world })
@@ -136,6 +138,10 @@ impl<'s> Timeouts<'s> {
             _ if under_way.made => format!("changed on {}, to be verified", under_way.at.strftime("%Y-%m-%d %H:%M")),
             _ => "being changed".to_owned(),
         });
+        let word = match &state.awaiting {
+            Some(awaiting) if state.under_way.is_none() => format!("waits for a person: approval {}", awaiting.request.approval),
+            _ => word,
+        };
         let (name, target) = (timeout.name.to_string(), timeout.target.to_string());
         let listed = Listed { timeout: name, target, limit, runs, state: word, explanation, change };
         Ok(Look { listed, picture, told: state.told })

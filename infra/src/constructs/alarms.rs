@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::{Bus, physical};
+use super::{Bus, Grant, physical};
 use crate::cfn::{self, Exp, Parameter, Template, cloudwatch, events, sns};
 
 /// Where alarms and escalations go: an SNS topic, with an e-mail subscription where the stack's parameter names an address.
@@ -25,7 +25,7 @@ impl Alarms {
         // https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html. A key of the team's own can allow it.
         template.parameter(
             "AlarmTopicKey",
-            Parameter::optional("ARN of a KMS key whose policy lets cloudwatch.amazonaws.com and events.amazonaws.com use it, to encrypt the alarm topic; empty for SNS's own encryption at rest", ""),
+            Parameter::optional("ARN of a KMS key whose policy lets cloudwatch.amazonaws.com, events.amazonaws.com and this account's roles use it, to encrypt the alarm topic; empty for SNS's own encryption at rest", ""),
         );
         template.condition("HasAlarmTopicKey", json!({ "Fn::Not": [{ "Fn::Equals": [{ "Ref": "AlarmTopicKey" }, ""] }] }));
         template.add(
@@ -100,6 +100,17 @@ impl Alarms {
     /// The topic's ARN.
     pub(crate) fn topic(&self) -> Exp {
         cfn::reference(TOPIC)
+    }
+
+    /// Leave to send messages to whoever is told of alarms.
+    pub(crate) fn tell(&self) -> [Grant; 2] {
+        // The key may be another account's, so its use is granted by its name, and where there is none this grants nothing.
+        let none = cfn::sub("arn:${AWS::Partition}:kms:${AWS::Region}:${AWS::AccountId}:key/none");
+        let key = cfn::either("HasAlarmTopicKey", cfn::reference("AlarmTopicKey"), none);
+        [
+            Grant::new("Tell", ["sns:Publish"], vec![self.topic()]),
+            Grant::new("EncryptNotices", ["kms:GenerateDataKey", "kms:Decrypt"], vec![key]),
+        ]
     }
 
     /// An alarm on a metric of one thing that exceeds a threshold in five minutes. No data is no alarm: queues and

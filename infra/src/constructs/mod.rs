@@ -35,6 +35,7 @@ mod grant;
 mod policy_store;
 mod queue;
 mod settings;
+mod state_machine;
 mod surroundings;
 pub(crate) mod table;
 
@@ -53,6 +54,7 @@ pub(crate) use policy_store::VERSION as POLICY_VERSION;
 pub(crate) use queue::dead_letters_name;
 pub use queue::{DeadLetters, Queue};
 pub use settings::Settings;
+pub use state_machine::StateMachine;
 pub use surroundings::Surroundings;
 pub(crate) use table::TableSpec;
 pub use table::{ItemAction, Table};

@@ -1,6 +1,7 @@
 //! The ports of the loops on AWS. Architecture invariant: only this crate knows the AWS SDK.
 
 mod account;
+mod approvals;
 mod assistants;
 mod bodies;
 mod buckets;
@@ -44,6 +45,7 @@ mod timeouts;
 mod wakes;
 
 pub use account::AwsAccount;
+pub use approvals::{ApprovalMachine, ApprovalTable, NoticeTopic};
 pub use assistants::Assistants;
 pub use bodies::InvocationLogBucket;
 pub use buckets::S3Buckets;

@@ -3,6 +3,7 @@
 //! Architecture invariant: nothing here knows AWS, waits, reads a clock or the environment, or draws a random number.
 //! The same input gives the same verdict, whoever asks and whenever; time is an argument.
 
+pub mod approvals;
 pub mod cases;
 pub mod chains;
 pub mod documents;

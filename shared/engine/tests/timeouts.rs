@@ -203,7 +203,7 @@ fn a_limit_that_is_far_too_generous_is_proposed_to_be_lowered() {
     let change = change(decided(&policy(""), &days, &at(115.0)));
     assert_eq!((change.purpose, change.changes[0].to.seconds), (TimeoutPurpose::Lower, 80.0));
     // Proposed: nothing is made of it.
-    assert!(matches!(next(&policy(""), &policy("").timeouts[0], &days, &at(115.0), &State::default(), now()), Next::Tell(..)));
+    assert!(matches!(next(&policy(""), &policy("").timeouts[0], &days, &at(115.0), &State::default(), None, now()), Next::Tell(..)));
 }
 
 #[test]
@@ -294,7 +294,7 @@ impl World {
 
     fn look(&mut self) {
         for _ in 0..3 {
-            let next = next(&self.policy, &self.timeout(), &self.days, &at(self.present), &self.state, self.now);
+            let next = next(&self.policy, &self.timeout(), &self.days, &at(self.present), &self.state, None, self.now);
             if next == Next::Nothing {
                 return;
             }

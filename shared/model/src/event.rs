@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Action, ActionOutcome, AskedAgain, CaptureHold, Captured, Control, DocumentChange, DocumentOutcome, Escalation, ExperimentDecision,
-    ExperimentHold, ExperimentOutcome, ExperimentReceipt, Finding, FindingHold, Hold, Id, Outcome, PreflightChange, PreflightHold,
-    PreflightReceipt, PreflightRun, Receipt, Refresh, RefreshHold, Refreshed, SignalBatch, SuiteDecision, SuiteHold, SuiteReceipt,
-    TestProved, TimeoutChange, TimeoutHold, TimeoutOutcome, TimeoutReceipt, Undo,
+    Action, ActionOutcome, ApprovalDecided, ApprovalRequest, AskedAgain, CaptureHold, Captured, Control, DocumentChange, DocumentOutcome,
+    Escalation, ExperimentDecision, ExperimentHold, ExperimentOutcome, ExperimentReceipt, Finding, FindingHold, Hold, Id, Outcome,
+    PreflightChange, PreflightHold, PreflightReceipt, PreflightRun, Receipt, Refresh, RefreshHold, Refreshed, SignalBatch, SuiteDecision,
+    SuiteHold, SuiteReceipt, TestProved, TimeoutChange, TimeoutHold, TimeoutOutcome, TimeoutReceipt, Undo,
 };
 
 /// Anything that happened, as it travels over the bus and stays in the ledger.
@@ -96,6 +96,10 @@ impl Event {
             Body::ActionGraded(_) => "outcome.action",
             Body::UndoDecided(_) => "decision.undo",
             Body::Escalated(_) => "decision.escalation",
+            Body::ApprovalRequested(_) => "approval.requested",
+            Body::ApprovalGranted(_) => "approval.granted",
+            Body::ApprovalRejected(_) => "approval.rejected",
+            Body::ApprovalExpired(_) => "approval.expired",
             Body::ActionsStopped(_) => "control.stopped",
             Body::ActionsResumed(_) => "control.resumed",
         }
@@ -241,6 +245,18 @@ pub enum Body {
     /// Decision: leave it to a person, since what was tried did not help.
     #[serde(rename = "decision.escalation")]
     Escalated(Escalation),
+    /// Approval: a person is asked whether something may be done.
+    #[serde(rename = "approval.requested")]
+    ApprovalRequested(ApprovalRequest),
+    /// Approval: a person lets it be done.
+    #[serde(rename = "approval.granted")]
+    ApprovalGranted(ApprovalDecided),
+    /// Approval: a person wants it not to be done.
+    #[serde(rename = "approval.rejected")]
+    ApprovalRejected(ApprovalDecided),
+    /// Approval: nobody answered in time, so it is not done.
+    #[serde(rename = "approval.expired")]
+    ApprovalExpired(ApprovalRequest),
     /// Control: a person stopped all actions.
     #[serde(rename = "control.stopped")]
     ActionsStopped(Control),

@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Id, Key};
+use crate::{ApprovalRequest, Id, Key};
 
 /// One version of a prompt, as the library holds it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,6 +64,12 @@ pub struct Experiment {
     /// A person lets its winner be promoted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promoted_by: Option<String>,
+    /// What a person is asked about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<ApprovalRequest>,
+    /// Nobody is asked again before: they did not want it, or did not answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_asked_before: Option<Timestamp>,
     /// Why it waits, as it was last told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<ExperimentHoldReason>,
@@ -389,6 +395,8 @@ pub enum ExperimentHoldReason {
     Promotion,
     /// What was promoted the last time made it worse.
     Cooling,
+    /// A person did not want the winner to be promoted, or nobody answered.
+    Declined,
 }
 
 /// What AWS answered when the flag was changed.

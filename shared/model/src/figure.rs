@@ -133,6 +133,10 @@ figures! {
         TimeoutsNotChanged,
         /// Limits that stay as they are for a reason.
         TimeoutsHeld,
+        /// Questions that people were told of.
+        ApprovalsAsked,
+        /// Those of them that nobody answered in time.
+        ApprovalsExpired,
         /// Records of releases that cannot be read.
         RecordsRefused,
         /// Checks that were added or retired.

@@ -5,6 +5,7 @@
 //! ledger can tell the way from a changed document to its fate and back.
 
 mod action;
+mod approval;
 mod batch;
 mod case;
 mod control;
@@ -26,6 +27,7 @@ mod timeout;
 mod transcript;
 
 pub use action::{ActionKind, ActionOutcome, ActionVerdict, Escalation, MeasuredEffect, Undo};
+pub use approval::{Approval, ApprovalAction, ApprovalAnswer, ApprovalDecided, ApprovalRequest, Word};
 pub use batch::SignalBatch;
 pub use case::{
     CaptureHold, CaptureHoldReason, CaptureReason, Captured, Case, CaseReason, CaseState, Decided, Exchange, Reference, ReferenceOrigin,

@@ -108,6 +108,8 @@ impl Loop {
             Body::ExperimentDecided(_) | Body::ExperimentHeld(_) | Body::FlagChanged(_) | Body::ExperimentConcluded(_) => Self::Experiments,
             Body::TimeoutDecided(_) | Body::TimeoutHeld(_) | Body::TimeoutAnswered(_) | Body::TimeoutVerified(_) => Self::Timeouts,
             Body::PreflightDecided(_) | Body::PreflightHeld(_) | Body::PreflightWritten(_) | Body::PreflightMade(_) => Self::Releases,
+            Body::ApprovalRequested(request) | Body::ApprovalExpired(request) => request.action.of_loop(),
+            Body::ApprovalGranted(decided) | Body::ApprovalRejected(decided) => decided.request.action.of_loop(),
             Body::InputRefused(_) | Body::SignalsKept(_) | Body::ActionsStopped(_) | Body::ActionsResumed(_) => return None,
         })
     }

@@ -77,7 +77,10 @@ impl Stage {
             | Body::PreflightHeld(_)
             | Body::TestsHeld(_)
             | Body::ExperimentHeld(_)
-            | Body::Escalated(_) => Self::Hold,
+            | Body::Escalated(_)
+            // Without an answer nothing is done.
+            | Body::ApprovalRequested(_)
+            | Body::ApprovalExpired(_) => Self::Hold,
             Body::SyncAnswered(_) | Body::TimeoutAnswered(_) | Body::PreflightWritten(_) | Body::TestsKept(_) | Body::FlagChanged(_) => {
                 Self::Receipt
             }
@@ -92,7 +95,7 @@ impl Stage {
             | Body::TestProved(_)
             | Body::ExperimentConcluded(_)
             | Body::ActionGraded(_) => Self::Outcome,
-            Body::ActionsStopped(_) | Body::ActionsResumed(_) => Self::Control,
+            Body::ApprovalGranted(_) | Body::ApprovalRejected(_) | Body::ActionsStopped(_) | Body::ActionsResumed(_) => Self::Control,
         }
     }
 }

@@ -222,6 +222,10 @@ pub enum TimeoutHoldReason {
     OutOfBounds,
     /// The present limit cannot be read.
     Unreadable,
+    /// A person must approve the change.
+    Approval,
+    /// A person did not want the change, or nobody answered.
+    Declined,
 }
 
 /// What came of carrying a change out.

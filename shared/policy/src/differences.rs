@@ -316,5 +316,8 @@ to = "2027-01-04T00:00:00Z"
 intent = "billing"
 flag = "billing-prompt"
 control = "baseline"
+[approvals]
+deadline_hours = 4
+high = ["timeout"]
 "#;
 }

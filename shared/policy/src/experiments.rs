@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use flywheel_model::Key;
+use flywheel_model::{ApprovalAction, Key};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
+use crate::ApprovalPolicy;
 use crate::file::Check;
 
 /// When experiments are made, how far they may go, and which intents they are about.
@@ -76,7 +77,7 @@ pub struct ExperimentPolicy {
 impl Default for ExperimentPolicy {
     /// What holds where the policy says nothing.
     fn default() -> Self {
-        Check::new("").experiments(Experiments::default())
+        Check::new("").experiments(Experiments::default(), &ApprovalPolicy::default())
     }
 }
 
@@ -137,18 +138,18 @@ pub struct ExperimentIntent {
     /// What its conversations have in common with those of other intents: a gateway, a knowledge base, users. Two
     /// experiments that share one of them do not run together. Default `["users"]`.
     pub uses: Vec<String>,
-    /// Whether its winner is promoted at once or waits for a person.
+    /// Whether its winner is promoted at once or waits for a person. What is not said is what `approvals.high` says of
+    /// promotions.
     pub risk: Risk,
 }
 
 /// How much a person has to say.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Risk {
     /// A winner is promoted at once.
     Low,
     /// It waits for a person.
-    #[default]
     High,
 }
 
@@ -200,12 +201,11 @@ struct IntentTable {
     control: Spanned<String>,
     #[serde(default)]
     uses: Vec<Spanned<String>>,
-    #[serde(default)]
-    risk: Risk,
+    risk: Option<Risk>,
 }
 
 impl Check<'_> {
-    pub(crate) fn experiments(&mut self, table: Experiments) -> ExperimentPolicy {
+    pub(crate) fn experiments(&mut self, table: Experiments, approvals: &ApprovalPolicy) -> ExperimentPolicy {
         let flags = match (table.application, table.environment, table.profile) {
             (None, None, None) => None,
             (Some(application), Some(environment), Some(profile)) => Some(FlagPlace {
@@ -223,10 +223,11 @@ impl Check<'_> {
         let strategy = |check: &mut Self, field: &str, named: Option<Spanned<String>>, default: &str| {
             named.map_or_else(|| default.to_owned(), |named| check.named(field, named))
         };
+        let usual_risk = if approvals.high.contains(&ApprovalAction::Promotion) { Risk::High } else { Risk::Low };
         let mut intents = Vec::<ExperimentIntent>::new();
         for intent in table.intent {
             let span = intent.span();
-            let Some(intent) = self.experiment_intent(intent.into_inner()) else { continue };
+            let Some(intent) = self.experiment_intent(intent.into_inner(), usual_risk) else { continue };
             if intents.iter().any(|other| other.intent == intent.intent || other.flag == intent.flag) {
                 let problem = format!("the intent {:?} or the flag {:?} is there twice", intent.intent.as_str(), intent.flag);
                 self.problem(span.clone(), "experiments.intent", problem, "give each intent one table and a flag of its own");
@@ -276,7 +277,7 @@ impl Check<'_> {
         }
     }
 
-    fn experiment_intent(&mut self, table: IntentTable) -> Option<ExperimentIntent> {
+    fn experiment_intent(&mut self, table: IntentTable, usual_risk: Risk) -> Option<ExperimentIntent> {
         let mut uses: Vec<String> = table.uses.into_iter().map(|used| self.named("experiments.intent.uses", used)).collect();
         if uses.is_empty() {
             uses.push("users".to_owned());
@@ -284,7 +285,13 @@ impl Check<'_> {
         let uses = uses.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
         let flag = self.flag(table.flag);
         let control = self.variant("experiments.intent.control", table.control);
-        Some(ExperimentIntent { intent: self.key("experiments.intent.intent", table.intent)?, flag, control, uses, risk: table.risk })
+        Some(ExperimentIntent {
+            intent: self.key("experiments.intent.intent", table.intent)?,
+            flag,
+            control,
+            uses,
+            risk: table.risk.unwrap_or(usual_risk),
+        })
     }
 
     /// The key of a feature flag, by AppConfig's schema of type `AWS.AppConfig.FeatureFlags`.

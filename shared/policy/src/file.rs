@@ -8,6 +8,7 @@ use flywheel_model::{CaptureReason, DataSourceId, Key, Metric};
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::approvals::Approvals;
 use crate::costs::Costs;
 use crate::error::{PolicyErrors, Problem};
 use crate::experiments::Experiments;
@@ -47,6 +48,8 @@ pub(crate) struct File {
     tests: Tests,
     #[serde(default)]
     experiments: Experiments,
+    #[serde(default)]
+    approvals: Approvals,
     #[serde(default)]
     topic: Vec<Topic>,
     #[serde(default)]
@@ -264,7 +267,8 @@ pub(crate) fn validate(text: &str, file: File) -> Result<Policy, PolicyErrors> {
     let capture = check.capture(file.capture);
     let preflight = check.preflight(file.preflight);
     let tests = check.tests(file.tests);
-    let experiments = check.experiments(file.experiments);
+    let approvals = check.approvals(file.approvals);
+    let experiments = check.experiments(file.experiments, &approvals);
     let topics = check.topics(file.topic);
     let intents = check.intents(file.intent);
     let alarms = file.alarm.into_iter().filter_map(|alarm| check.alarm(alarm)).collect();
@@ -307,6 +311,7 @@ pub(crate) fn validate(text: &str, file: File) -> Result<Policy, PolicyErrors> {
             preflight,
             tests,
             experiments,
+            approvals,
             topics,
             intents,
             alarms,

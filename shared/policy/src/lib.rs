@@ -4,6 +4,7 @@
 //! the file at once, each with its line, field, value and fix. A policy that does not parse is never in force: the last
 //! good one stays.
 
+mod approvals;
 mod capture;
 mod costs;
 mod differences;
@@ -21,6 +22,7 @@ use flywheel_model::DataSourceId;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+pub use approvals::ApprovalPolicy;
 pub use capture::CapturePolicy;
 pub use costs::CostPolicy;
 pub use differences::{Change, Difference, differences};
@@ -63,6 +65,8 @@ pub struct Policy {
     pub tests: TestPolicy,
     /// When experiments on prompts are made.
     pub experiments: ExperimentPolicy,
+    /// Which actions wait for a person.
+    pub approvals: ApprovalPolicy,
     /// Topics of retrievals, each name once.
     #[serde(rename = "topic")]
     pub topics: Vec<Class>,

@@ -5,6 +5,7 @@
 
 #![allow(async_fn_in_trait, reason = "one thread in each function: no future needs to be Send")]
 
+mod approvals;
 mod cases;
 mod experiments;
 mod findings;
@@ -23,6 +24,7 @@ use flywheel_engine::sync::{Account, Asked, Plan, Source};
 use flywheel_model::{Answer, DataSourceId, DocumentId, Event};
 use jiff::Timestamp;
 
+pub use approvals::{ApprovalTasks, Approvals, KeptApproval, Notices, stands};
 pub use cases::{CaseStore, Datasets, Freshness, Inquiries, Known, Scores, ShelfState};
 pub use experiments::{CountedSignals, ExperimentStore, FeatureFlags, FlagAnswer, IntentTraffic, KeptOutcomes, PromptLibrary, UNITS};
 pub use findings::{Alarms, Histories, Looked, Memory, Questions, Refreshes};

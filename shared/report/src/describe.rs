@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use flywheel_model::{
-    Action, ActionOutcome, Answer, AskedAgain, Body, CaptureHold, CaptureHoldReason, Captured, ChangeKind, Control, DocumentChange,
-    DocumentOutcome, Escalation, Event, Evidence, ExperimentAction, ExperimentDecision, ExperimentHold, ExperimentHoldReason,
-    ExperimentOutcome, ExperimentReceipt, ExperimentVerdict, Fate, Finding, FindingHold, Hold, HoldReason, JobEnd, Metric, Outcome,
-    PreflightChange, PreflightHold, PreflightReceipt, PreflightRun, Rates, Receipt, Refresh, RefreshHold, Refreshed, Refusal, Scope,
-    SettingChange, SignalBatch, SuiteChangeKind, SuiteDecision, SuiteHold, SuiteReceipt, TestProved, TimeoutAnswer, TimeoutChange,
-    TimeoutHold, TimeoutHoldReason, TimeoutOutcome, TimeoutPurpose, TimeoutReceipt, TimeoutVerdict, Undo,
+    Action, ActionOutcome, Answer, ApprovalDecided, ApprovalRequest, AskedAgain, Body, CaptureHold, CaptureHoldReason, Captured,
+    ChangeKind, Control, DocumentChange, DocumentOutcome, Escalation, Event, Evidence, ExperimentAction, ExperimentDecision,
+    ExperimentHold, ExperimentHoldReason, ExperimentOutcome, ExperimentReceipt, ExperimentVerdict, Fate, Finding, FindingHold, Hold,
+    HoldReason, JobEnd, Metric, Outcome, PreflightChange, PreflightHold, PreflightReceipt, PreflightRun, Rates, Receipt, Refresh,
+    RefreshHold, Refreshed, Refusal, Scope, SettingChange, SignalBatch, SuiteChangeKind, SuiteDecision, SuiteHold, SuiteReceipt,
+    TestProved, TimeoutAnswer, TimeoutChange, TimeoutHold, TimeoutHoldReason, TimeoutOutcome, TimeoutPurpose, TimeoutReceipt,
+    TimeoutVerdict, Undo,
 };
 
 use crate::words::{count, listed, minute, number, percent, points, quoted, seconds, short, time, words};
@@ -55,6 +56,10 @@ pub fn describe(event: &Event) -> String {
         Body::ActionGraded(outcome) => action_graded(outcome),
         Body::UndoDecided(undo) => undo_decided(undo),
         Body::Escalated(escalation) => escalated(escalation),
+        Body::ApprovalRequested(request) => approval_requested(request),
+        Body::ApprovalGranted(decided) => approval_decided(decided, "approved"),
+        Body::ApprovalRejected(decided) => approval_decided(decided, "rejected"),
+        Body::ApprovalExpired(request) => approval_expired(request),
         Body::ActionsStopped(control) => control_said(control, "stopped all actions"),
         Body::ActionsResumed(control) => control_said(control, "let actions go on"),
     }
@@ -74,6 +79,7 @@ pub fn explanation(event: &Event) -> Option<&str> {
         Body::ActionGraded(outcome) => &outcome.explanation,
         Body::UndoDecided(undo) => &undo.explanation,
         Body::Escalated(escalation) => &escalation.explanation,
+        Body::ApprovalRequested(request) => &request.why,
         _ => return None,
     };
     Some(text.as_str()).filter(|text| !text.is_empty())
@@ -353,6 +359,8 @@ pub(crate) const fn why_limit_stays(reason: TimeoutHoldReason) -> &'static str {
         TimeoutHoldReason::FailedBefore => "a change failed before",
         TimeoutHoldReason::OutOfBounds => "it is outside of what the policy allows",
         TimeoutHoldReason::Unreadable => "it cannot be read",
+        TimeoutHoldReason::Approval => "a person must approve the change",
+        TimeoutHoldReason::Declined => "a person did not approve the change",
     }
 }
 
@@ -531,6 +539,7 @@ pub(crate) const fn why_experiment_waits(reason: ExperimentHoldReason) -> &'stat
         ExperimentHoldReason::Flag => "the flag is not what it should be",
         ExperimentHoldReason::Deployment => "another deployment is under way",
         ExperimentHoldReason::Promotion => "the winner waits for a person",
+        ExperimentHoldReason::Declined => "a person did not approve the winner",
     }
 }
 
@@ -572,6 +581,31 @@ fn experiment_concluded(outcome: &ExperimentOutcome) -> String {
     }));
     let compared = if compared.is_empty() { compared } else { format!("; {compared}") };
     format!("{} on {} is decided: {what}{compared}.", outcome.experiment, outcome.intent)
+}
+
+fn approval_requested(request: &ApprovalRequest) -> String {
+    format!(
+        "A person is asked until {} (approval {}): {}. {}.",
+        time(request.deadline),
+        short(request.approval.as_str()),
+        quoted(&request.what),
+        quoted(&request.risk)
+    )
+}
+
+fn approval_decided(decided: &ApprovalDecided, what: &str) -> String {
+    let (request, word) = (&decided.request, &decided.word);
+    let why = if word.why.is_empty() { String::new() } else { format!(", since {}", quoted(&word.why)) };
+    format!(
+        "{} {what} on the evidence of {}{why}: {}.",
+        quoted(&word.by),
+        count(request.evidence.len() as u64, "event"),
+        quoted(&request.what)
+    )
+}
+
+fn approval_expired(request: &ApprovalRequest) -> String {
+    format!("Nobody answered by {}, so it is not done: {}.", time(request.deadline), quoted(&request.what))
 }
 
 fn control_said(control: &Control, what: &str) -> String {

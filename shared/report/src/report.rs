@@ -181,14 +181,31 @@ fn tell(needs: &mut Vec<Need>, event: &Event, what: String, next: impl Into<Stri
 }
 
 fn stopped(events: &[&Event], needs: &mut Vec<Need>) {
-    let last = events.iter().rev().find(|event| Stage::of(event) == Stage::Control);
+    let said = |event: &&&Event| matches!(event.body, Body::ActionsStopped(_) | Body::ActionsResumed(_));
+    let last = events.iter().rev().find(said);
     if let Some(event) = last.filter(|event| matches!(event.body, Body::ActionsStopped(_))) {
         tell(needs, event, format!("All actions are stopped. {}", describe(event)), "flywheel resume");
     }
 }
 
+/// The approval that an event tells of.
+const fn approval_of(event: &Event) -> Option<&Id> {
+    match &event.body {
+        Body::ApprovalRequested(request) | Body::ApprovalExpired(request) => Some(&request.approval),
+        Body::ApprovalGranted(decided) | Body::ApprovalRejected(decided) => Some(&decided.request.approval),
+        _ => None,
+    }
+}
+
 /// What only a person decides.
 fn decisions(events: &[&Event], needs: &mut Vec<Need>) {
+    let mut asked = BTreeSet::new();
+    for event in last_of(events, approval_of) {
+        if let Body::ApprovalRequested(request) = &event.body {
+            asked.insert(&event.subject);
+            tell(needs, event, describe(event), format!("flywheel approve {}", request.approval));
+        }
+    }
     for event in last_of(events, |event| event.subject.starts_with("experiment/").then_some(&event.subject)) {
         if let Body::ExperimentHeld(hold) = &event.body
             && let Some(experiment) = &hold.experiment
@@ -197,7 +214,7 @@ fn decisions(events: &[&Event], needs: &mut Vec<Need>) {
                 ExperimentHoldReason::Approval => {
                     tell(needs, event, describe(event), format!("flywheel experiments start {}", shell(experiment.as_str())));
                 }
-                ExperimentHoldReason::Promotion => {
+                ExperimentHoldReason::Promotion if !asked.contains(&event.subject) => {
                     tell(needs, event, describe(event), format!("flywheel experiments promote {}", shell(experiment.as_str())));
                 }
                 _ => {}

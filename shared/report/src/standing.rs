@@ -23,6 +23,8 @@ pub fn hold_reason(event: &Event) -> Option<String> {
         Body::TestsHeld(_) => "no tests to be made".to_owned(),
         Body::ExperimentHeld(hold) => why_experiment_waits(hold.reason).to_owned(),
         Body::Escalated(_) => "a person has to look".to_owned(),
+        Body::ApprovalRequested(_) => "a person must approve it".to_owned(),
+        Body::ApprovalExpired(_) => "nobody answered in time".to_owned(),
         _ => return None,
     })
 }
@@ -84,6 +86,7 @@ pub fn is_undone(event: &Event) -> bool {
 pub fn person(event: &Event) -> Option<&str> {
     match &event.body {
         Body::ActionsStopped(control) | Body::ActionsResumed(control) => Some(&control.by),
+        Body::ApprovalGranted(decided) | Body::ApprovalRejected(decided) => Some(&decided.word.by),
         _ => None,
     }
 }

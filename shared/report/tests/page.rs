@@ -165,11 +165,32 @@ fn causes_and_effects_are_linked_both_ways() {
 }
 
 #[test]
+fn a_question_waits_for_a_person_until_it_is_answered_and_hides_no_stop() {
+    let of = |kinds: &[&str]| {
+        let mut events: Vec<Event> = examples();
+        events.retain(|event| kinds.contains(&event.kind()));
+        events.sort_by(Event::by_time);
+        events
+    };
+    let needs = |events: &[Event]| -> Vec<String> {
+        Report::of(events, events[0].at, events[0].at).needs.iter().map(|need| need.next.clone()).collect()
+    };
+    let asked = of(&["approval.requested"]);
+    let next = needs(&asked);
+    assert!(next.len() == 1 && next[0].starts_with("flywheel approve "), "{next:?}");
+    assert!(needs(&of(&["approval.requested", "approval.granted"])).is_empty());
+    // Whoever approves something has not let actions go on.
+    let mut stopped = of(&["control.stopped", "approval.granted"]);
+    stopped[1].at = stopped[0].at + SignedDuration::from_secs(1);
+    assert_eq!(needs(&stopped), ["flywheel resume"]);
+}
+
+#[test]
 fn documents_for_governance_name_people_and_count_what_was_refused() {
     let events = examples();
     let report = Report::of(&events, events[0].at, events[0].at);
     let audit = Audit::of(&report);
-    assert_eq!(audit.people.len(), 2);
+    assert_eq!(audit.people.len(), 4);
     assert!(audit.people.iter().all(|entry| entry.decided_by == "ada"));
     assert_eq!(audit.refused.values().sum::<u64>(), 1);
     let markdown = audit.markdown();

@@ -4,6 +4,7 @@
 //! memory and in simulated time. Every call of a port is a step between which another invocation may come first, or
 //! the process may die. Messages may come late, twice and out of order. All of it follows from one seed.
 
+mod approvals;
 mod cases;
 mod experiments;
 mod flags;
@@ -16,6 +17,7 @@ mod suites;
 mod timeouts;
 mod world;
 
+pub use approvals::{ApprovalMemory, ApprovalProcess};
 pub use cases::{CaseMemory, CaseProcess};
 pub use experiments::{ExperimentMemory, ExperimentProcess};
 pub use flags::evaluate;

@@ -352,6 +352,8 @@ fn experiment(plan: ExperimentPlan) -> Experiment {
         state: ExperimentState::Queued,
         stopped_by: None,
         promoted_by: None,
+        asked: None,
+        not_asked_before: None,
         held: None,
     }
 }

@@ -210,7 +210,7 @@ fn engine_month(workflow: &Workflow, policy: &Policy, random: &mut fastrand::Rng
         let today: &mut Runs = days.entry(Day::of(now)).or_default();
         workflow.day(random, month.limit, workflow.runs_a_day / 2, |run| today.add(run));
         let now = now + SignedDuration::from_hours(11);
-        match next(policy, timeout, &days, &present(month.limit), &state, now) {
+        match next(policy, timeout, &days, &present(month.limit), &state, None, now) {
             Next::Nothing => {}
             Next::Tell(_, told) => state = *told,
             Next::Make(_, claimed) => {

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use flywheel_model::{
-    Body, Conclusion, Event, Experiment, ExperimentAction, ExperimentDecision, ExperimentHold, ExperimentHoldReason, ExperimentOutcome,
-    ExperimentReceipt, ExperimentRun, ExperimentState, ExperimentVerdict, Id, Key, PromptVariant, experiment_subject,
+    Approval, ApprovalAction, ApprovalRequest, Body, Conclusion, Event, Experiment, ExperimentAction, ExperimentDecision, ExperimentHold,
+    ExperimentHoldReason, ExperimentOutcome, ExperimentReceipt, ExperimentRun, ExperimentState, ExperimentVerdict, Id, Key, PromptVariant,
+    experiment_subject,
 };
 use flywheel_policy::{ExperimentPolicy, Mode, Policy, Risk};
 use jiff::{SignedDuration, Timestamp};
@@ -16,6 +17,7 @@ use super::flag;
 use super::outcomes::Outcomes;
 use super::picture::draw;
 use super::plan::levels;
+use crate::approvals::{self, Asked, Come, HighRisk, Proposal, come_of, risk_of};
 
 /// The application's feature flags, and how far their deployment is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,11 +91,12 @@ struct Turn<'t> {
     outcomes: &'t BTreeMap<Key, Outcomes>,
     texts: &'t BTreeMap<Key, String>,
     flags: &'t Flags,
+    approvals: &'t BTreeMap<Id, Approval>,
     now: Timestamp,
 }
 
 /// What is to be done about experiments now. `texts` says of running ones whose variants were changed in the library what
-/// happened to them.
+/// happened to them; `approvals` how it stands with what people are asked.
 #[must_use]
 pub fn next(
     policy: &Policy,
@@ -101,10 +104,11 @@ pub fn next(
     outcomes: &BTreeMap<Key, Outcomes>,
     texts: &BTreeMap<Key, String>,
     flags: &Result<Flags, String>,
+    approvals: &BTreeMap<Id, Approval>,
     now: Timestamp,
 ) -> Next {
     match flags {
-        Ok(flags) => Turn { policy, book, outcomes, texts, flags, now }.next(),
+        Ok(flags) => Turn { policy, book, outcomes, texts, flags, approvals, now }.next(),
         Err(why) => {
             let waiting = book.experiments.iter().find(|known| !known.is_over() && known.held != Some(ExperimentHoldReason::Flag));
             waiting.map_or(Next::Nothing, |waiting| {
@@ -357,8 +361,8 @@ impl Turn<'_> {
                     let over = ExperimentState::Over { conclusion: conclusion.clone(), at: self.now };
                     return Some(Next::Tell(Vec::new(), self.over(experiment, conclusion, over)));
                 };
-                if let Some(why) = self.waits_for_a_person(experiment) {
-                    return self.held(experiment, ExperimentHoldReason::Promotion, format!("{} waits: {why}", winner.name));
+                if let Some(risk) = self.waits_for_a_person(experiment, winner) {
+                    return self.ask(experiment, winner, conclusion, risk);
                 }
                 if let Some(freeze) = self.of_policy().freeze(self.now) {
                     return self.held(experiment, ExperimentHoldReason::Frozen, format!("The policy freezes changes until {}.", freeze.to));
@@ -367,7 +371,9 @@ impl Turn<'_> {
                 let by = experiment.promoted_by.as_deref().map_or_else(String::new, |by| format!(" {by} approved it."));
                 let why = format!("{}{by} It is deployed by {strategy}, and rolled back if an alarm goes off.", conclusion.explanation);
                 let action = ExperimentAction::Promote { variant: winner.clone(), strategy };
-                let event = Event { id: Event::promotion(&experiment.experiment), ..self.decided(experiment, action, &[], why) };
+                let mut event = Event { id: Event::promotion(&experiment.experiment), ..self.decided(experiment, action, &[], why) };
+                let approval = experiment.asked.as_ref().and_then(|asked| self.approvals.get(&asked.approval));
+                event.causes.extend(approvals::answered(approval).map(|granted| granted.id));
                 let state = ExperimentState::Promoting { run: run.clone(), conclusion: conclusion.clone(), deployment: None };
                 Some(Next::Tell(vec![event], self.book_with(experiment, state)))
             }
@@ -392,18 +398,61 @@ impl Turn<'_> {
     }
 
     /// Why a winner is not promoted without a person.
-    fn waits_for_a_person(&self, experiment: &Experiment) -> Option<&'static str> {
+    fn waits_for_a_person(&self, experiment: &Experiment, winner: &PromptVariant) -> Option<HighRisk> {
         if experiment.promoted_by.is_some() {
             return None;
         }
-        let risk = self.of_policy().intent(&experiment.intent).map(|settings| settings.risk);
-        match risk {
-            Some(Risk::Low) if self.flags.guarded => None,
-            Some(Risk::Low) => Some(
-                "no alarm watches the environment, so that nothing would roll a bad deployment back; add a monitor to it, or promote by `flywheel experiments promote`.",
-            ),
-            _ => Some("the policy says that its risk is high; `flywheel experiments promote` lets it go."),
+        let risk = self.of_policy().intent(&experiment.intent).map_or(Risk::High, |settings| settings.risk);
+        risk_of(&Proposal::Winner { experiment, winner, risk, guarded: self.flags.guarded }, &self.policy.approvals)
+    }
+
+    /// Asks a person about a winner, and follows from the answer.
+    fn ask(&self, experiment: &Experiment, winner: &PromptVariant, conclusion: &Conclusion, risk: HighRisk) -> Option<Next> {
+        if let Some(request) = &experiment.asked {
+            return self.answered(experiment, winner, request);
         }
+        if experiment.not_asked_before.is_some_and(|until| self.now < until) {
+            return None;
+        }
+        if self.policy.mode == Mode::DryRun {
+            let why = format!("{} waits: {} In a dry run nobody is asked.", winner.name, risk.why);
+            return self.held(experiment, ExperimentHoldReason::Promotion, why);
+        }
+        let request = to_promote(self.policy, self.book, experiment, winner, conclusion, risk, self.now);
+        let why = format!(
+            "{} waits: {} A person may promote it until {}: `flywheel approve {}`. Without an answer nothing is done.",
+            winner.name, request.risk, request.deadline, request.approval
+        );
+        let mut book = self.book.clone();
+        let known = book.experiment_mut(&experiment.experiment)?;
+        known.asked = Some(request);
+        known.held = Some(ExperimentHoldReason::Promotion);
+        Some(Next::Tell(vec![hold(self.book, experiment, ExperimentHoldReason::Promotion, why, self.now)], Box::new(book)))
+    }
+
+    /// What follows from how it stands with the question about a winner; nothing if it waits.
+    fn answered(&self, experiment: &Experiment, winner: &PromptVariant, request: &ApprovalRequest) -> Option<Next> {
+        let approval = self.approvals.get(&request.approval);
+        let mut book = self.book.clone();
+        let known = book.experiment_mut(&experiment.experiment)?;
+        let mut news: Vec<Event> = approvals::answered(approval).into_iter().collect();
+        match come_of(request, approval, &self.policy.approvals, self.now) {
+            Come::Waits => return None,
+            Come::Granted(word) => {
+                known.promoted_by = Some(word.by);
+                known.held = None;
+            }
+            Come::Declined { why, until } => {
+                known.asked = None;
+                known.not_asked_before = Some(until);
+                known.held = Some(ExperimentHoldReason::Declined);
+                let why = format!("{} is not promoted. {why} `flywheel experiments promote` lets it go all the same.", winner.name);
+                let mut hold = hold(self.book, experiment, ExperimentHoldReason::Declined, why, self.now);
+                hold.causes.extend(news.iter().map(|event| event.id.clone()));
+                news.push(hold);
+            }
+        }
+        Some(Next::Tell(news, Box::new(book)))
     }
 
     /// Puts the splits of what runs in force.
@@ -584,7 +633,7 @@ impl Turn<'_> {
             picture: picture.unwrap_or_default(),
         };
         Event {
-            id: Id::of("outcome.experiment", &[experiment.experiment.as_str(), &conclusion.verdict.to_string()]),
+            id: outcome_id(experiment, conclusion),
             subject: experiment.subject(),
             causes: vec![decision_id(experiment, &["queue"])],
             at: self.now,
@@ -604,18 +653,49 @@ fn held(book: &Book, experiment: &Experiment, reason: ExperimentHoldReason, expl
     if experiment.held == Some(reason) {
         return None;
     }
+    let event = hold(book, experiment, reason, explanation, now);
     let mut book = book.clone();
     book.experiment_mut(&experiment.experiment)?.held = Some(reason);
+    Some(Next::Tell(vec![event], Box::new(book)))
+}
+
+fn hold(book: &Book, experiment: &Experiment, reason: ExperimentHoldReason, explanation: String, now: Timestamp) -> Event {
     let id = Id::of("decision.experiment-hold", &[experiment.experiment.as_str(), &explanation, &book.revision.to_string()]);
     let causes = vec![decision_id(experiment, &["queue"])];
     let hold = ExperimentHold { experiment: Some(experiment.experiment.clone()), intent: experiment.intent.clone(), reason, explanation };
-    let event = Event { id, subject: experiment.subject(), causes, at: now, body: Body::ExperimentHeld(hold) };
-    Some(Next::Tell(vec![event], Box::new(book)))
+    Event { id, subject: experiment.subject(), causes, at: now, body: Body::ExperimentHeld(hold) }
+}
+
+/// The question whether a winner may be promoted. What speaks for it is what came out of the experiment.
+fn to_promote(
+    policy: &Policy,
+    book: &Book,
+    experiment: &Experiment,
+    winner: &PromptVariant,
+    conclusion: &Conclusion,
+    risk: HighRisk,
+    now: Timestamp,
+) -> ApprovalRequest {
+    let asked = Asked {
+        subject: experiment.subject(),
+        parts: &[&winner.name, &book.revision.to_string()],
+        what: format!(
+            "Promote {} to everybody who asks about {}, by {}.",
+            winner.name, experiment.intent, policy.experiments.promotion_strategy
+        ),
+        why: conclusion.explanation.clone(),
+        risk,
+    };
+    approvals::request(asked, vec![decision_id(experiment, &["queue"]), outcome_id(experiment, conclusion)], &policy.approvals, now)
 }
 
 fn decision_id(experiment: &Experiment, parts: &[&str]) -> Id {
     let parts: Vec<&str> = std::iter::once(experiment.experiment.as_str()).chain(parts.iter().copied()).collect();
     Id::of("decision.experiment", &parts)
+}
+
+fn outcome_id(experiment: &Experiment, conclusion: &Conclusion) -> Id {
+    Id::of("outcome.experiment", &[experiment.experiment.as_str(), &conclusion.verdict.to_string()])
 }
 
 fn split_id(experiment: &Experiment, run: &ExperimentRun) -> Id {
@@ -717,14 +797,24 @@ pub fn withdraw(book: &Book, experiment: &Key, over: Option<&Experiment>, flags:
     Some(book)
 }
 
-/// Notes that a person lets the winner of an experiment be promoted. Nothing if none waits for that.
+/// The question that a person answers who lets the winner of an experiment be promoted: the one that waits, or a new one, which
+/// the book then names. Nothing if there is no winner to be promoted.
 #[must_use]
-pub fn promote(book: &Book, experiment: &Key, by: &str) -> Option<Book> {
-    let mut book = book.clone();
-    let known = book.experiment_mut(experiment)?;
+pub fn promote(policy: &Policy, book: &Book, experiment: &Key, by: &str, now: Timestamp) -> Option<(Book, ApprovalRequest)> {
+    let mut next = book.clone();
+    let known = next.experiment_mut(experiment)?;
     let ExperimentState::Concluded { conclusion, .. } = &known.state else { return None };
-    conclusion.winner.as_ref()?;
-    known.promoted_by = Some(by.to_owned());
-    known.held = None;
-    Some(book)
+    if known.promoted_by.is_some() {
+        return None;
+    }
+    let request = match &known.asked {
+        Some(request) => request.clone(),
+        None => {
+            let winner = winner(known, conclusion)?;
+            let risk = HighRisk { action: ApprovalAction::Promotion, why: format!("{by} promotes it without having been asked.") };
+            to_promote(policy, book, known, winner, conclusion, risk, now)
+        }
+    };
+    known.asked = Some(request.clone());
+    Some((next, request))
 }

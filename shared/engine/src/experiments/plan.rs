@@ -180,6 +180,8 @@ pub fn queue(
         state,
         stopped_by: None,
         promoted_by: None,
+        asked: None,
+        not_asked_before: None,
         held: None,
     };
     let event = decided(policy, settings, &experiment, &refused, now);

@@ -15,4 +15,4 @@ pub use decide::{Decision, Present, decide};
 pub use evidence::WINDOW_DAYS;
 pub use next::{Next, made, next, taken_back};
 pub use runs::{Day, Runs, Under, Unusable};
-pub use state::{InForce, State, Told, UnderWay};
+pub use state::{Awaiting, Declined, InForce, State, Told, UnderWay};

@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 
 use flywheel_model::{
-    Body, Event, Id, Limit, TimeoutAnswer, TimeoutChange, TimeoutHoldReason, TimeoutOutcome, TimeoutPrediction, TimeoutPurpose,
-    TimeoutReceipt, TimeoutVerdict, timeout_subject,
+    Approval, Body, Event, Id, Limit, TimeoutAnswer, TimeoutChange, TimeoutHold, TimeoutHoldReason, TimeoutOutcome, TimeoutPrediction,
+    TimeoutPurpose, TimeoutReceipt, TimeoutVerdict, timeout_subject,
 };
 use flywheel_policy::{Mode, Policy, TimeoutPolicy};
 use flywheel_survival::Share;
 use jiff::{SignedDuration, Timestamp};
 
-use super::decide::{Decision, Present, decide, percent};
+use super::decide::{Decision, Present, decide, percent, undo};
 use super::runs::{Day, Runs, Under};
-use super::state::{State, Told, UnderWay};
+use super::state::{Awaiting, Declined, State, Told, UnderWay};
+use crate::approvals::{self, Asked, Come, HighRisk, Proposal, come_of, risk_of};
 
 /// Runs under the new limit that a verdict needs, if the policy's minimum sample is not smaller.
 const VERDICT_RUNS: u64 = 100;
@@ -37,7 +38,7 @@ pub enum Next {
     Make(Vec<Event>, Box<State>),
 }
 
-/// What is to be done about a limit now.
+/// What is to be done about a limit now. `approval` says how it stands with the question that the limit's state names.
 #[must_use]
 pub fn next(
     policy: &Policy,
@@ -45,22 +46,32 @@ pub fn next(
     days: &BTreeMap<Day, Runs>,
     present: &Present,
     state: &State,
+    approval: Option<&Approval>,
     now: Timestamp,
 ) -> Next {
     let noted = present.limit.as_ref().map_or_else(|_| state.clone(), |limit| state.noting(limit.seconds, now));
-    match to_do(policy, timeout, days, present, &noted, now) {
+    match to_do(policy, timeout, days, present, &noted, approval, now) {
         Next::Nothing if noted != *state => Next::Tell(Vec::new(), Box::new(noted)),
         next => next,
     }
 }
 
-fn to_do(policy: &Policy, timeout: &TimeoutPolicy, days: &BTreeMap<Day, Runs>, present: &Present, state: &State, now: Timestamp) -> Next {
+fn to_do(
+    policy: &Policy,
+    timeout: &TimeoutPolicy,
+    days: &BTreeMap<Day, Runs>,
+    present: &Present,
+    state: &State,
+    approval: Option<&Approval>,
+    now: Timestamp,
+) -> Next {
     match &state.under_way {
         Some(under_way) if !under_way.made => Next::Make(Vec::new(), Box::new(state.clone())),
         Some(under_way) => match watch(timeout, days, present, state, under_way, now) {
             Some(next) if policy.mode == Mode::Act || matches!(next, Next::Tell(..)) => next,
             _ => Next::Nothing,
         },
+        None if state.awaiting.is_some() => answered(policy, timeout, days, state, approval, now).unwrap_or(Next::Nothing),
         None => match decide(timeout, days, present, state, now) {
             Decision::Hold(hold) => {
                 if matches!(hold.reason, TimeoutHoldReason::Suits | TimeoutHoldReason::Cooldown | TimeoutHoldReason::FailedBefore) {
@@ -77,9 +88,109 @@ fn to_do(policy: &Policy, timeout: &TimeoutPolicy, days: &BTreeMap<Day, Runs>, p
                 let change = TimeoutChange { dry_run: policy.mode == Mode::DryRun, ..*change };
                 tell(timeout, state, what, explanation, Body::TimeoutDecided(change), now)
             }
-            Decision::Change(change) => begin(timeout, days, state, *change, Vec::new(), now),
+            Decision::Change(change) => match risk_of(&Proposal::Limit(&change), &policy.approvals) {
+                None => begin(timeout, days, state, *change, Vec::new(), now),
+                Some(risk) => ask(policy, timeout, present, state, *change, risk, now),
+            },
         },
     }
+}
+
+/// Proposes a change to a person, unless the same was declined a short time ago. It is remembered before anybody is asked.
+fn ask(
+    policy: &Policy,
+    timeout: &TimeoutPolicy,
+    present: &Present,
+    state: &State,
+    change: TimeoutChange,
+    risk: HighRisk,
+    now: Timestamp,
+) -> Next {
+    // Without the new limit, which may differ a little each time.
+    let what = format!("{:?} from {}", change.purpose, told(present));
+    if state.declined.as_ref().is_some_and(|declined| declined.what == what && now < declined.until) {
+        return Next::Nothing;
+    }
+    let revision = state.revision.to_string();
+    let changes: Vec<String> = change.changes.iter().map(|one| format!("{} from {} to {}", one.setting, one.from, one.to)).collect();
+    let asked = Asked {
+        subject: timeout_subject(&timeout.name),
+        parts: &[&what, &revision],
+        what: format!("Change the limit of {}: {}.", timeout.name, changes.join(", and the ")),
+        why: change.explanation.clone(),
+        risk,
+    };
+    let explanation = format!(
+        "{} {} So it waits for a person until {}: `flywheel approve {}`. Without an answer nothing is done.",
+        change.explanation,
+        asked.risk.why,
+        approvals::deadline(&policy.approvals, now),
+        approvals::id_of(&asked)
+    );
+    let hold = TimeoutHold {
+        timeout: timeout.name.clone(),
+        reason: TimeoutHoldReason::Approval,
+        explanation: explanation.clone(),
+        picture: change.picture.clone(),
+    };
+    let hold = event(timeout, Body::TimeoutHeld(hold), &["ask", &what, &revision], Vec::new(), now);
+    let request = approvals::request(asked, vec![hold.id.clone()], &policy.approvals, now);
+    let told = Some(Told { what: format!("{what} waits"), event: hold.id.clone(), at: now, explanation });
+    let awaiting = Some(Awaiting { request, change: TimeoutChange { picture: String::new(), ..change }, what });
+    Next::Tell(vec![hold], Box::new(State { awaiting, told, ..state.clone() }))
+}
+
+/// What follows from how it stands with the question about a change; nothing if it waits.
+fn answered(
+    policy: &Policy,
+    timeout: &TimeoutPolicy,
+    days: &BTreeMap<Day, Runs>,
+    state: &State,
+    approval: Option<&Approval>,
+    now: Timestamp,
+) -> Option<Next> {
+    let Awaiting { request, change, what } = state.awaiting.as_ref()?;
+    let news: Vec<Event> = approvals::answered(approval).into_iter().collect();
+    let (why, until) = match come_of(request, approval, &policy.approvals, now) {
+        Come::Waits => return None,
+        Come::Granted(word) => {
+            let (limit, allowed) = (target(change).seconds, timeout.floor_seconds..=timeout.ceiling_seconds);
+            if (f64::from(*allowed.start())..=f64::from(*allowed.end())).contains(&limit) {
+                if policy.mode == Mode::DryRun {
+                    return None;
+                }
+                let explanation = format!("{} {} approved it at {}.", change.explanation, word.by, word.at);
+                let change = TimeoutChange { explanation, ..begun_later(change, now.duration_since(request.at)) };
+                return Some(begin(timeout, days, &State { awaiting: None, ..state.clone() }, change, news, now));
+            }
+            let (floor, ceiling) = (allowed.start(), allowed.end());
+            (format!("{} approved it, but by now the policy allows {floor} to {ceiling} s only.", word.by), now)
+        }
+        Come::Declined { why, until } => (why, until),
+    };
+    let hold = TimeoutHold {
+        timeout: timeout.name.clone(),
+        reason: TimeoutHoldReason::Declined,
+        explanation: format!("{} {why}", request.what),
+        picture: String::new(),
+    };
+    let explanation = hold.explanation.clone();
+    let causes = news.iter().map(|event| event.id.clone()).collect();
+    let hold = event(timeout, Body::TimeoutHeld(hold), &["declined", request.approval.as_str()], causes, now);
+    let told = Some(Told { what: format!("{what} declined"), event: hold.id.clone(), at: now, explanation });
+    let declined = Some(Declined { what: what.clone(), until });
+    let state = State { awaiting: None, declined, told, ..state.clone() };
+    Some(Next::Tell(news.into_iter().chain([hold]).collect(), Box::new(state)))
+}
+
+/// A change that begins later than it was proposed: an exploration lasts as long as it was to.
+fn begun_later(change: &TimeoutChange, by: SignedDuration) -> TimeoutChange {
+    let mut change = change.clone();
+    for exploration in change.changes.iter_mut().filter_map(|one| one.to.exploration.as_mut()) {
+        exploration.until = exploration.until.checked_add(by).unwrap_or(exploration.until);
+    }
+    change.undo = undo(&change.changes);
+    change
 }
 
 fn told(present: &Present) -> String {

@@ -1,6 +1,6 @@
 //! What is remembered of a limit between two looks.
 
-use flywheel_model::{Id, TimeoutChange};
+use flywheel_model::{ApprovalRequest, Id, TimeoutChange};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,12 @@ pub struct State {
     /// Explorations since the limit was last changed.
     #[serde(default)]
     pub explorations: u32,
+    /// The change that waits for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaiting: Option<Awaiting>,
+    /// The change that was last declined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declined: Option<Declined>,
     /// What was told last, so that the same is not told again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told: Option<Told>,
@@ -85,6 +91,26 @@ pub struct UnderWay {
     /// What had run under the new limit by then, on that day.
     #[serde(default)]
     pub before: Under,
+}
+
+/// A change that waits for a person.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Awaiting {
+    /// What they are asked.
+    pub request: ApprovalRequest,
+    /// The change, without its picture.
+    pub change: TimeoutChange,
+    /// What tells it from another: the purpose and the limit that it changes.
+    pub what: String,
+}
+
+/// A change that a person did not want, or that nobody answered about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Declined {
+    /// What tells it from another: the purpose and the limit that it would have changed.
+    pub what: String,
+    /// It is not proposed again before.
+    pub until: Timestamp,
 }
 
 /// What was told last.
