@@ -264,7 +264,7 @@ fn every_queue_has_dead_letters_that_are_kept_long_encryption_and_two_alarms() {
 fn every_alarm_tells_one_topic_of_its_beginning_and_its_end() {
     let template = template(Target::Account);
     let alarms = of_kind(&template, "AWS::CloudWatch::Alarm");
-    assert_eq!(alarms.len(), 71);
+    assert_eq!(alarms.len(), 72);
     for (id, alarm) in alarms {
         for actions in ["AlarmActions", "OKActions"] {
             assert_eq!(alarm[actions], json!([{ "Ref": "AlarmTopic" }]), "{id} {actions}");

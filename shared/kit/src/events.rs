@@ -103,7 +103,7 @@ mod tests {
                 "finding.opened" => Some("FindingsOpened"),
                 "finding.closed" => Some("FindingsClosed"),
                 "finding.held" => Some("FindingsHeld"),
-                "decision.escalation" => Some("Holds"),
+                "decision.escalation" | "approval.requested" | "approval.expired" => Some("Holds"),
                 _ if word.ends_with("hold") => Some("Holds"),
                 _ if word.starts_with("decision.") => Some("Decisions"),
                 _ if word.starts_with("receipt.") => Some("Receipts"),
