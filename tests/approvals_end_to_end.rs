@@ -25,7 +25,7 @@ const STACK: &str = "asking";
 /// Runs of each workflow.
 const RUNS: usize = 900;
 
-/// All want 45 s instead of 30, half as much again; the first may have it at once.
+/// All want 45 s instead of 30: half as much again, and two fifths may be had at once.
 const POLICY: &str = r#"mode = "act"
 [[unseen_source]]
 knowledge_base = "KBASKING01"
