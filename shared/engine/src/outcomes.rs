@@ -21,6 +21,9 @@ use crate::findings::{History, rule, series};
 /// answered.
 const BEFORE_PROMOTION: SignedDuration = SignedDuration::from_hours(72);
 
+/// Fewer hours before an action tell too little of their own.
+const SHORTEST_BEFORE: i64 = 3;
+
 /// An action whose effect is to be measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Awaited {
@@ -162,8 +165,19 @@ pub fn grade(awaited: &Awaited, known: Known<'_>, policy: &Policy, now: Timestam
     if now < awaited.acted_at + hours(policy.outcomes.settle_hours) {
         return None;
     }
-    let measured = measure(awaited, known, policy, now);
-    let verdict = measured.as_ref().map_or(ActionVerdict::Inconclusive, |effect| verdict(effect, awaited.metric, policy));
+    let measured = measure(awaited, awaited.since, known, policy, now);
+    let verdict = match &measured {
+        None => ActionVerdict::Inconclusive,
+        Some(effect) => match verdict(effect, awaited.metric, policy) {
+            // Since when it was bad is an estimate. What is worse, or the same, only beside hours that were good is not told.
+            told @ (ActionVerdict::Worse | ActionVerdict::Unchanged)
+                if !later(awaited).all(|since| agrees(told, awaited, since, known, policy, now)) =>
+            {
+                ActionVerdict::Inconclusive
+            }
+            told => told,
+        },
+    };
     if verdict == ActionVerdict::Inconclusive && now < awaited.acted_at + hours(policy.outcomes.give_up_hours) {
         return None;
     }
@@ -241,10 +255,25 @@ fn escalation(awaited: &Awaited, tried: Vec<Id>, explanation: String) -> Escalat
     Escalation { metric: awaited.metric, scope: awaited.scope.clone(), tried, explanation }
 }
 
-fn measure(awaited: &Awaited, known: Known<'_>, policy: &Policy, now: Timestamp) -> Option<Effect> {
+/// Later beginnings of the time before an action: half as long ago each, as long as some hours are left.
+fn later(awaited: &Awaited) -> impl Iterator<Item = Timestamp> {
+    let whole = (awaited.acted_at.as_second() - awaited.since.as_second()) / 3_600;
+    let shorter = std::iter::successors(Some(whole / 2), |hours| Some(hours / 2)).take_while(|hours| *hours >= SHORTEST_BEFORE);
+    shorter.map(|hours| awaited.acted_at - SignedDuration::from_hours(hours))
+}
+
+/// Whether the estimate stays on the verdict's side if the time before began later. How sure that is was told by all of it.
+fn agrees(verdict: ActionVerdict, awaited: &Awaited, since: Timestamp, known: Known<'_>, policy: &Policy, now: Timestamp) -> bool {
+    measure(awaited, since, known, policy, now).is_none_or(|effect| {
+        let [_, estimate, _] = worsening(&effect, awaited.metric, policy, policy.outcomes.error);
+        if verdict == ActionVerdict::Worse { estimate >= effect.matters } else { estimate.abs() < effect.matters }
+    })
+}
+
+fn measure(awaited: &Awaited, since: Timestamp, known: Known<'_>, policy: &Policy, now: Timestamp) -> Option<Effect> {
     let at = |time: Timestamp| detection::Hour(Hour::of(time).0);
     let acted = at(awaited.acted_at);
-    let spans = Spans { since: at(awaited.since), acted, after: acted.plus(1), until: at(now) };
+    let spans = Spans { since: at(since), acted, after: acted.plus(1), until: at(now) };
     let untouched: Vec<detection::Series> = untouched(awaited, known, policy)
         .into_iter()
         .filter_map(|key| known.histories.get(key))
@@ -455,6 +484,13 @@ mod tests {
         // Of resolution more is better.
         assert_eq!(verdict_of(&promotion(), [50, 50, 70], 80), Some(ActionVerdict::Improved));
         assert_eq!(verdict_of(&promotion(), [50, 50, 30], 80), Some(ActionVerdict::Worse));
+    }
+
+    #[test]
+    fn half_a_recovery_is_not_worse_because_the_bad_time_is_said_to_have_begun_too_early() {
+        let early = Awaited { since: hour(-140), ..refresh() };
+        assert_eq!(graded(&early, [10, 20, 15], 80, &[], &[]), None);
+        assert_eq!(verdict_of(&early, [10, 20, 30], 80), Some(ActionVerdict::Worse));
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub struct Audit {
     pub loops: BTreeMap<Loop, Numbers>,
     /// What people said.
     pub people: Vec<Entry>,
+    /// What people were asked, and what was left to them.
+    pub asked: Vec<Entry>,
     /// Changes of the application by loop and kind.
     pub changes: BTreeMap<Loop, BTreeMap<String, Vec<Entry>>>,
     /// What was taken back.
@@ -100,6 +102,7 @@ impl Audit {
             subjects: report.events.iter().map(|event| &event.subject).collect::<BTreeSet<_>>().len(),
             loops: report.loops.clone(),
             people: told(&|event| Stage::of(event) == Stage::Control || person(event).is_some()),
+            asked: told(&asks_people),
             changes,
             undone: told(&is_undone),
             dry_runs,
@@ -127,6 +130,7 @@ impl Audit {
             let _ = writeln!(text, "| {of} | {} |", cells.map(number).join(" | "));
         }
         section(&mut text, 2, "What people decided", &self.people);
+        section(&mut text, 2, "What people were asked", &self.asked);
         text.push_str("\n## Changes of the application\n");
         if self.changes.is_empty() {
             text.push_str("\nNone.\n");
@@ -165,6 +169,11 @@ impl Audit {
         }
         text
     }
+}
+
+/// Whether it waits for a person, or is left to one.
+const fn asks_people(event: &Event) -> bool {
+    matches!(event.body, Body::ApprovalRequested(_) | Body::ApprovalExpired(_) | Body::Escalated(_))
 }
 
 /// The person that an event, or one that it came of, names; otherwise whoever put the policy in force.

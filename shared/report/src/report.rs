@@ -206,6 +206,9 @@ fn decisions(events: &[&Event], needs: &mut Vec<Need>) {
             tell(needs, event, describe(event), format!("flywheel approve {}", request.approval));
         }
     }
+    for event in events.iter().filter(|event| matches!(event.body, Body::Escalated(_))) {
+        tell(needs, event, describe(event), format!("flywheel explain {}", event.id));
+    }
     for event in last_of(events, |event| event.subject.starts_with("experiment/").then_some(&event.subject)) {
         if let Body::ExperimentHeld(hold) = &event.body
             && let Some(experiment) = &hold.experiment
