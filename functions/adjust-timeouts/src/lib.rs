@@ -3,8 +3,8 @@
 //! Two kinds of messages come. A batch of signals that was kept and counted: its runs are taken into the histograms of
 //! their day, each once. A review, every few minutes: the engine says what is to be done about each limit of the policy,
 //! and it is done. What is of high risk waits for a person: it is remembered first, then they are asked, and each review
-//! looks whether they answered. A change is recorded before it is made and after; whoever finds one that was not recorded as made makes
-//! it, which does no harm if it was.
+//! looks whether they answered. A change is recorded before it is made and after; whoever finds one that was not recorded
+//! as made makes it, which does no harm if it was.
 
 use std::collections::BTreeMap;
 

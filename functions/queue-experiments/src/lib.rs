@@ -72,15 +72,10 @@ where
         else {
             return Ok(false);
         };
-        if let Some(until) = self
-            .store
-            .cooling_until(ActionKind::Promotion, &Scope::Key(intent.clone()).subject(Metric::Resolution))
-            .await?
-            .filter(|until| now < *until)
-        {
-            if let Queued::Held(hold) = hold_while_cooling(intent, finding, until, now) {
-                self.bus.publish(&[hold]).await?;
-            }
+        let subject = Scope::Key(intent.clone()).subject(Metric::Resolution);
+        let cooling_until = self.store.cooling_until(ActionKind::Promotion, &subject).await?;
+        if let Some(hold) = hold_while_cooling(intent, finding, cooling_until, now) {
+            self.bus.publish(&[hold]).await?;
             return Ok(false);
         }
         let since = match evidence {

@@ -2,8 +2,8 @@
 //!
 //! Three kinds of messages come. A batch of signals that was kept and counted: the conversations in it that took part in an
 //! experiment are counted for their arm, each unit once. A review, every five minutes: the engine says what is to be done, one
-//! thing after the other, until nothing is. And a decision to take a promotion back. What is to be is remembered before the flags are changed and what was done after
-//! it; whoever finds one without the other looks at the flags first.
+//! thing after the other, until nothing is. And a decision to take a promotion back. What is to be is remembered before the
+//! flags are changed and what was done after it; whoever finds one without the other looks at the flags first.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};

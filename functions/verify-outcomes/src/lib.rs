@@ -5,7 +5,7 @@
 //! clear or time is up. A verdict is kept before it is told, and counts as told once it was; whoever finds one that was not
 //! tells it again, word for word.
 
-use flywheel_engine::outcomes::{Awaited, Known, awaited, grade, looked_up};
+use flywheel_engine::outcomes::{Awaited, Known, awaited, grade, is_due, looked_up};
 use flywheel_kit::trigger;
 use flywheel_model::{Event, Metric};
 use flywheel_policy::Policy;
@@ -85,7 +85,8 @@ impl<L: LedgerStore, H: Histories, S: OutcomeStore, B: Bus> World<L, H, S, B> {
         let pending = self.store.pending().await?;
         for metric in Metric::ALL {
             let of_it: Vec<&Pending> = pending.iter().filter(|pending| pending.awaited.metric == metric).collect();
-            if !of_it.is_empty() {
+            // Nothing is read for what cannot be told yet.
+            if of_it.iter().any(|pending| pending.graded.is_some() || is_due(&pending.awaited, policy, now)) {
                 self.review_metric(metric, &of_it, policy, now, &mut report).await?;
             }
         }
@@ -101,15 +102,13 @@ impl<L: LedgerStore, H: Histories, S: OutcomeStore, B: Bus> World<L, H, S, B> {
         report: &mut Report,
     ) -> Result<(), Unavailable> {
         let histories = self.histories.histories(metric).await?;
-        let earlier = self.store.graded(metric).await?;
-        let others: Vec<Awaited> =
-            earlier.iter().map(|graded| &graded.awaited).chain(pending.iter().map(|pending| &pending.awaited)).cloned().collect();
+        let graded_before = self.store.graded(metric).await?;
+        let all_awaited: Vec<Awaited> = pending.iter().map(|pending| pending.awaited.clone()).collect();
+        let known = Known { histories: &histories, awaited: &all_awaited, graded: &graded_before };
         for Pending { awaited, graded } in pending {
             let verdict = match graded {
                 Some(kept) => kept.clone(),
                 None => {
-                    let before: Vec<_> = earlier.iter().filter(|known| known.awaited.subject() == awaited.subject()).cloned().collect();
-                    let known = Known { histories: &histories, others: &others, before: &before };
                     let Some(verdict) = grade(awaited, known, policy, now) else { continue };
                     // Another process may have looked a moment earlier: its verdict stands, and the next review tells it.
                     if !self.store.grade(&verdict).await? {

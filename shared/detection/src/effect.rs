@@ -71,7 +71,7 @@ impl Effect {
 /// is added to the variance. An action answers an extreme, and extremes recede by themselves; the bounds of [`Effect::bounds`]
 /// hold at whatever moment a look was made, so that they hold at the moment that the extreme was noticed as well.
 #[must_use]
-pub fn effect(series: &Series, untouched: &[Series], rule: &Rule, spans: Spans) -> Option<Effect> {
+pub fn effect(series: &Series, untouched: &[&Series], rule: &Rule, spans: Spans) -> Option<Effect> {
     let moved = Move::of(series, rule, spans)?;
     let others: Vec<Move> = untouched
         .iter()
@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn what_the_untouched_rates_did_as_well_is_no_effect() {
         let others = [series(0.05, 0.12, 0.05, 300), series(0.1, 0.2, 0.1, 300), series(0.2, 0.36, 0.2, 300)];
-        let effect = effect(&series(0.1, 0.2, 0.1, 300), &others, &rule(), spans()).expect("counts on both sides");
+        let effect = effect(&series(0.1, 0.2, 0.1, 300), &others.each_ref(), &rule(), spans()).expect("counts on both sides");
         let [low, high] = effect.bounds(0.05);
         assert!(effect.untouched == 3 && low < 0.0 && high > 0.0, "{effect:?}");
     }
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn two_untouched_rates_tell_nothing_of_how_much_rates_move() {
         let others = [series(0.1, 0.2, 0.1, 300), series(0.1, 0.2, 0.1, 300)];
-        let effect = effect(&series(0.1, 0.2, 0.1, 300), &others, &rule(), spans()).expect("counts on both sides");
+        let effect = effect(&series(0.1, 0.2, 0.1, 300), &others.each_ref(), &rule(), spans()).expect("counts on both sides");
         assert!(effect.untouched == 0 && effect.bounds(0.05)[1] < 0.0, "{effect:?}");
     }
 

@@ -4,7 +4,7 @@
 //! or with a no, nothing is done, and the same is not asked again for a time.
 
 use flywheel_model::{
-    Approval, ApprovalAction, ApprovalAnswer, ApprovalRequest, Event, Experiment, Id, PromptVariant, TimeoutChange, TimeoutPurpose, Word,
+    Approval, ApprovalAction, ApprovalAnswer, ApprovalRequest, Experiment, Id, PromptVariant, TimeoutChange, TimeoutPurpose, Word,
 };
 use flywheel_policy::{ApprovalPolicy, Risk};
 use jiff::{SignedDuration, Timestamp};
@@ -183,11 +183,6 @@ pub fn message(request: &ApprovalRequest, stack: &str) -> (String, String) {
         request.what, request.why, request.risk, request.deadline
     );
     (subject, text)
-}
-
-/// The event that tells of a grant, to be named as a cause of what follows from it.
-pub(crate) fn answered(approval: Option<&Approval>) -> Option<Event> {
-    approval.and_then(Approval::answered)
 }
 
 #[cfg(test)]

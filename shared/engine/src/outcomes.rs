@@ -152,17 +152,34 @@ impl Graded {
 pub struct Known<'a> {
     /// The counts of its metric.
     pub histories: &'a BTreeMap<Key, History>,
-    /// The actions on the same metric that are awaited, and those that were graded.
-    pub others: &'a [Awaited],
-    /// What was graded at the same place before, in the order of time.
-    pub before: &'a [Graded],
+    /// The actions on the same metric that are awaited, this one among them.
+    pub awaited: &'a [Awaited],
+    /// Those that were graded, in the order of time.
+    pub graded: &'a [Graded],
+}
+
+impl<'a> Known<'a> {
+    /// The other actions that fall into the time in which this one is measured.
+    fn in_time_of(self, awaited: &Awaited) -> impl Iterator<Item = &'a Awaited> {
+        let all = self.awaited.iter().chain(self.graded.iter().map(|graded| &graded.awaited));
+        all.filter(|other| other.action != awaited.action && other.metric == awaited.metric && other.acted_at >= awaited.since)
+    }
+}
+
+/// Whether an action has had the time to take effect. Before that nothing is told of it, whatever the counts say.
+#[must_use]
+pub fn is_due(awaited: &Awaited, policy: &Policy, now: Timestamp) -> bool {
+    now >= awaited.acted_at + hours(policy.outcomes.settle_hours)
+}
+
+fn hours(hours: u32) -> SignedDuration {
+    SignedDuration::from_hours(i64::from(hours))
 }
 
 /// Grades an action; nothing while it is too early to tell.
 #[must_use]
 pub fn grade(awaited: &Awaited, known: Known<'_>, policy: &Policy, now: Timestamp) -> Option<Graded> {
-    let hours = |hours: u32| SignedDuration::from_hours(i64::from(hours));
-    if now < awaited.acted_at + hours(policy.outcomes.settle_hours) {
+    if !is_due(awaited, policy, now) {
         return None;
     }
     let measured = measure(awaited, awaited.since, known, policy, now);
@@ -181,7 +198,7 @@ pub fn grade(awaited: &Awaited, known: Known<'_>, policy: &Policy, now: Timestam
     if verdict == ActionVerdict::Inconclusive && now < awaited.acted_at + hours(policy.outcomes.give_up_hours) {
         return None;
     }
-    let beside = beside(awaited, known.others);
+    let beside = beside(awaited, known);
     let effect = measured.map(|effect| in_rates(&effect, policy));
     let explanation = explain(awaited, verdict, effect.as_ref(), &beside);
     let outcome = ActionOutcome {
@@ -196,17 +213,17 @@ pub fn grade(awaited: &Awaited, known: Known<'_>, policy: &Policy, now: Timestam
         explanation,
     };
     let mut graded = Graded { awaited: awaited.clone(), outcome, at: now, undo: None, escalation: None, cooling_until: None };
-    follow(&mut graded, known.before, policy, now);
+    follow(&mut graded, known.graded, policy, now);
     Some(graded)
 }
 
 /// What follows from a verdict.
-fn follow(graded: &mut Graded, before: &[Graded], policy: &Policy, now: Timestamp) {
+fn follow(graded: &mut Graded, earlier: &[Graded], policy: &Policy, now: Timestamp) {
     let Graded { awaited, outcome, .. } = &*graded;
     match outcome.verdict {
         ActionVerdict::Improved | ActionVerdict::Inconclusive => {}
         ActionVerdict::Worse => {
-            let until = now + SignedDuration::from_hours(i64::from(policy.outcomes.worse_cooldown_hours));
+            let until = now + hours(policy.outcomes.worse_cooldown_hours);
             let reason = &outcome.explanation;
             // Whichever of several it was, taking one of them back would be a guess.
             let experiment = awaited.experiment.clone().filter(|_| outcome.beside.is_empty());
@@ -229,9 +246,8 @@ fn follow(graded: &mut Graded, before: &[Graded], policy: &Policy, now: Timestam
             graded.escalation = escalation;
         }
         ActionVerdict::Unchanged => {
-            let mut tried: Vec<Id> = before
-                .iter()
-                .rev()
+            let same_place = earlier.iter().rev().filter(|earlier| earlier.awaited.subject() == outcome.subject());
+            let mut tried: Vec<Id> = same_place
                 .take_while(|earlier| earlier.outcome.verdict == ActionVerdict::Unchanged)
                 .map(|earlier| earlier.awaited.action.clone())
                 .collect();
@@ -274,11 +290,8 @@ fn measure(awaited: &Awaited, since: Timestamp, known: Known<'_>, policy: &Polic
     let at = |time: Timestamp| detection::Hour(Hour::of(time).0);
     let acted = at(awaited.acted_at);
     let spans = Spans { since: at(since), acted, after: acted.plus(1), until: at(now) };
-    let untouched: Vec<detection::Series> = untouched(awaited, known, policy)
-        .into_iter()
-        .filter_map(|key| known.histories.get(key))
-        .map(|history| history.counts.clone())
-        .collect();
+    let untouched: Vec<&detection::Series> =
+        untouched(awaited, known, policy).into_iter().map(|key| &known.histories[key].counts).collect();
     effect(&series(known.histories, &awaited.scope), &untouched, &rule(awaited.metric, policy), spans)
 }
 
@@ -286,7 +299,7 @@ fn measure(awaited: &Awaited, since: Timestamp, known: Known<'_>, policy: &Polic
 fn untouched<'a>(awaited: &Awaited, known: Known<'a>, policy: &Policy) -> Vec<&'a Key> {
     let Scope::Key(own) = &awaited.scope else { return Vec::new() };
     let mut touched: BTreeSet<&Key> = BTreeSet::from([own]);
-    for other in known.others.iter().filter(|other| in_time_of(awaited, other)) {
+    for other in known.in_time_of(awaited) {
         match &other.scope {
             Scope::Everywhere => return Vec::new(),
             Scope::Key(key) => _ = touched.insert(key),
@@ -310,18 +323,10 @@ fn untouched<'a>(awaited: &Awaited, known: Known<'a>, policy: &Policy) -> Vec<&'
         .collect()
 }
 
-/// Whether another action falls into the time in which this one is measured.
-fn in_time_of(awaited: &Awaited, other: &Awaited) -> bool {
-    other.action != awaited.action && other.metric == awaited.metric && other.acted_at >= awaited.since
-}
-
 /// The other actions on the same rate in the same time.
-fn beside(awaited: &Awaited, others: &[Awaited]) -> Vec<Id> {
-    let same = |other: &&Awaited| {
-        let overlap = other.scope == awaited.scope || other.scope == Scope::Everywhere || awaited.scope == Scope::Everywhere;
-        overlap && in_time_of(awaited, other)
-    };
-    let ids: BTreeSet<&Id> = others.iter().filter(same).map(|other| &other.action).collect();
+fn beside(awaited: &Awaited, known: Known<'_>) -> Vec<Id> {
+    let same = |other: &&Awaited| other.scope == awaited.scope || other.scope == Scope::Everywhere || awaited.scope == Scope::Everywhere;
+    let ids: BTreeSet<&Id> = known.in_time_of(awaited).filter(same).map(|other| &other.action).collect();
     ids.into_iter().cloned().collect()
 }
 
@@ -401,10 +406,14 @@ const fn verdict_in_words(verdict: ActionVerdict) -> &'static str {
     }
 }
 
-/// Says that something is not done again yet, since it made things worse the last time.
-#[must_use]
-pub fn still_cooling(what: ActionKind, until: Timestamp) -> String {
-    format!("made it worse: {} did the last time, and is not tried again before {}", what.in_words(), until.strftime("%Y-%m-%d %H:%M UTC"))
+/// Why an action is not taken again yet at a place where it made things worse the last time; nothing once it may be.
+pub(crate) fn still_cooling(what: ActionKind, until: Option<Timestamp>, now: Timestamp) -> Option<String> {
+    let until = until.filter(|until| now < *until)?;
+    Some(format!(
+        "made it worse: {} did the last time, and is not tried again before {}",
+        what.in_words(),
+        until.strftime("%Y-%m-%d %H:%M UTC")
+    ))
 }
 
 #[cfg(test)]
@@ -465,7 +474,7 @@ mod tests {
 
     fn graded(awaited: &Awaited, percent: [u64; 3], hours: i64, before: &[Graded], others: &[Awaited]) -> Option<Graded> {
         let histories = BTreeMap::from([(key("launch"), history(percent, hours))]);
-        grade(awaited, Known { histories: &histories, others, before }, &policy(""), hour(hours))
+        grade(awaited, Known { histories: &histories, awaited: others, graded: before }, &policy(""), hour(hours))
     }
 
     fn verdict_of(awaited: &Awaited, percent: [u64; 3], hours: i64) -> Option<ActionVerdict> {
@@ -505,7 +514,7 @@ mod tests {
         let mut silent = history([10, 20, 20], 12);
         silent.counts.keep_from(detection::Hour(0));
         let histories = BTreeMap::from([(key("launch"), silent)]);
-        let known = Known { histories: &histories, others: &[], before: &[] };
+        let known = Known { histories: &histories, awaited: &[], graded: &[] };
         assert_eq!(grade(&refresh(), known, &policy(""), hour(100)), None);
         let graded = grade(&refresh(), known, &policy(""), hour(12 + 168)).expect("given up");
         assert_eq!((graded.outcome.verdict, graded.escalation, graded.undo), (ActionVerdict::Inconclusive, None, None));
@@ -554,7 +563,7 @@ mod tests {
         let names = ["apart", "busy", "launch", "shared", "unclassified"];
         let histories: BTreeMap<Key, History> = names.map(|name| (key(name), History::default())).into();
         let others = [Awaited { action: Id::of("decision.refresh", &["2"]), scope: Scope::Key(key("busy")), ..refresh() }];
-        let known = Known { histories: &histories, others: &others, before: &[] };
+        let known = Known { histories: &histories, awaited: &others, graded: &[] };
         assert_eq!(untouched(&refresh(), known, &policy(more)), [&key("apart")]);
     }
 
@@ -562,7 +571,7 @@ mod tests {
     fn a_dry_run_takes_nothing_back() {
         let histories = BTreeMap::from([(key("launch"), history([50, 50, 30], 80))]);
         let policy = Policy { mode: Mode::DryRun, ..policy("") };
-        let graded = grade(&promotion(), Known { histories: &histories, others: &[], before: &[] }, &policy, hour(80)).expect("graded");
+        let graded = grade(&promotion(), Known { histories: &histories, awaited: &[], graded: &[] }, &policy, hour(80)).expect("graded");
         assert!(graded.undo.expect("decided").dry_run);
     }
 

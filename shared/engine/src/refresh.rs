@@ -25,8 +25,8 @@ pub fn decide(
 ) -> (Option<Refresh>, Vec<Event>) {
     let mut holds = Vec::new();
     let mut wanted = Vec::new();
-    if let Some(until) = cooling_until.filter(|until| now < *until) {
-        holds.push((None, still_cooling(ActionKind::Refresh, until)));
+    if let Some(reason) = still_cooling(ActionKind::Refresh, cooling_until, now) {
+        holds.push((None, reason));
     } else if finding.metric == Metric::FailedResponses {
         let knowledge_bases = serving(&finding.scope, policy);
         if knowledge_bases.is_empty() {

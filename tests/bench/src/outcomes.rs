@@ -240,7 +240,7 @@ fn act(truth: Truth, trials: u64, policy: &Policy, random: &mut fastrand::Rng) -
     for hour in acted..=acted + GIVEN_UP {
         learn(&mut histories, hour, truth.after, random);
         if flywheel.is_none() {
-            let known = Known { histories: &histories, others: &[], before: &[] };
+            let known = Known { histories: &histories, awaited: &[], graded: &[] };
             let now = Hour(hour + 1).start();
             flywheel = grade(&awaited, known, policy, now).map(|graded| (graded.outcome.verdict, hour + 1 - acted));
         }

@@ -373,7 +373,7 @@ impl Turn<'_> {
                 let action = ExperimentAction::Promote { variant: winner.clone(), strategy };
                 let mut event = Event { id: Event::promotion(&experiment.experiment), ..self.decided(experiment, action, &[], why) };
                 let approval = experiment.asked.as_ref().and_then(|asked| self.approvals.get(&asked.approval));
-                event.causes.extend(approvals::answered(approval).map(|granted| granted.id));
+                event.causes.extend(approval.and_then(Approval::answered).map(|granted| granted.id));
                 let state = ExperimentState::Promoting { run: run.clone(), conclusion: conclusion.clone(), deployment: None };
                 Some(Next::Tell(vec![event], self.book_with(experiment, state)))
             }
@@ -435,7 +435,7 @@ impl Turn<'_> {
         let approval = self.approvals.get(&request.approval);
         let mut book = self.book.clone();
         let known = book.experiment_mut(&experiment.experiment)?;
-        let mut news: Vec<Event> = approvals::answered(approval).into_iter().collect();
+        let mut news: Vec<Event> = approval.and_then(Approval::answered).into_iter().collect();
         match come_of(request, approval, &self.policy.approvals, self.now) {
             Come::Waits => return None,
             Come::Granted(word) => {

@@ -63,20 +63,26 @@ struct Request<'r> {
 
 impl Request<'_> {
     fn held(&self, reason: ExperimentHoldReason, explanation: String) -> Queued {
+        Queued::Held(self.hold(reason, explanation))
+    }
+
+    fn hold(&self, reason: ExperimentHoldReason, explanation: String) -> Event {
         let day = (self.now.as_second() / 86_400).to_string();
         let cause = self.finding.map_or(day.as_str(), Id::as_str);
         let id = Id::of("decision.experiment-hold", &[self.intent.as_str(), cause, &explanation]);
         let subject = experiment_subject(self.intent);
         let causes = self.finding.map(flywheel_model::Finding::opening).into_iter().collect();
         let hold = ExperimentHold { experiment: None, intent: self.intent.clone(), reason, explanation };
-        Queued::Held(Event { id, subject, causes, at: self.now, body: Body::ExperimentHeld(hold) })
+        Event { id, subject, causes, at: self.now, body: Body::ExperimentHeld(hold) }
     }
 }
 
-/// No experiment for a finding, since a prompt that was promoted for this intent made it worse lately.
+/// The hold that there is no experiment for a finding before `cooling_until`, since a prompt that was promoted for this intent
+/// made it worse lately; nothing once there may be one.
 #[must_use]
-pub fn hold_while_cooling(intent: &Key, finding: &Id, until: Timestamp, now: Timestamp) -> Queued {
-    Request { intent, finding: Some(finding), now }.held(ExperimentHoldReason::Cooling, still_cooling(ActionKind::Promotion, until))
+pub fn hold_while_cooling(intent: &Key, finding: &Id, cooling_until: Option<Timestamp>, now: Timestamp) -> Option<Event> {
+    let reason = still_cooling(ActionKind::Promotion, cooling_until, now)?;
+    Some(Request { intent, finding: Some(finding), now }.hold(ExperimentHoldReason::Cooling, reason))
 }
 
 /// Plans an experiment for an intent, because a finding or a person asks for one: with the variants of these names, or with

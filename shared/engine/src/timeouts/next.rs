@@ -150,7 +150,7 @@ fn answered(
     now: Timestamp,
 ) -> Option<Next> {
     let Awaiting { request, change, what } = state.awaiting.as_ref()?;
-    let news: Vec<Event> = approvals::answered(approval).into_iter().collect();
+    let news: Vec<Event> = approval.and_then(Approval::answered).into_iter().collect();
     let (why, until) = match come_of(request, approval, &policy.approvals, now) {
         Come::Waits => return None,
         Come::Granted(word) => {
