@@ -6,13 +6,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use flywheel_policy::Policy;
+use flywheel_policy::{Policy, is_bucket_name, is_prefix};
 use jiff::Timestamp;
 use serde::Serialize;
 use toml_edit::Value;
 
 use crate::discovery::{Discovered, Kind, KnowledgeBase, Source, discover};
 use crate::output::{Output, answered, is_asked};
+use crate::policy::told_parts;
 use crate::site;
 
 /// Names of a kind that a question or a comment shows.
@@ -192,7 +193,7 @@ fn data_source(base: &KnowledgeBase, source: &Source) -> String {
     let ids = format!("knowledge_base = {}\ndata_source = {}\n", quoted(&base.id), quoted(&source.id));
     let called = format!("{} of {}", remark(&source.name), remark(&base.name));
     match &source.kind {
-        Kind::S3 { bucket, prefix } if can_be_watched(bucket, prefix) => {
+        Kind::S3 { bucket, prefix } if is_bucket_name(bucket) && is_prefix(prefix) => {
             let prefix = if prefix.is_empty() { String::new() } else { format!("prefix = {}\n", quoted(prefix)) };
             format!(
                 "\n# {called}. The bucket must send its events to EventBridge: `deploy` says so if it does not.\n[[data_source]]\n{ids}bucket = {}\n{prefix}",
@@ -208,12 +209,6 @@ fn data_source(base: &KnowledgeBase, source: &Source) -> String {
             remark(kind)
         ),
     }
-}
-
-/// What the policy takes as a bucket and a prefix.
-fn can_be_watched(bucket: &str, prefix: &str) -> bool {
-    let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.';
-    (3..=63).contains(&bucket.len()) && bucket.bytes().all(is_name) && !prefix.starts_with('/') && prefix.len() <= 1_024
 }
 
 /// A limit that may be moved, up to twice what it is.
@@ -251,17 +246,9 @@ fn to_look_at(answers: &Answers, discovered: &Discovered) -> String {
 }
 
 fn told(policy: &Policy, file: &str, discovered: &Discovered) -> String {
-    let mut words = format!("{file}: version {}, dry run", policy.version);
-    let parts = [
-        (policy.data_sources.len(), "data sources that are watched"),
-        (policy.unseen_sources.len(), "data sources that cannot be seen changing"),
-        (policy.topics.len(), "topics"),
-        (policy.intents.len(), "intents"),
-        (policy.timeouts.len(), "limits that may be moved"),
-        (discovered.log_groups.len(), "log groups to subscribe, as remarks"),
-    ];
-    for (count, what) in parts.into_iter().filter(|(count, _)| *count > 0) {
-        let _ = write!(words, "\n  {count} {what}");
+    let mut words = format!("{file}: version {}, dry run{}", policy.version, told_parts(policy));
+    if !discovered.log_groups.is_empty() {
+        let _ = write!(words, "\n  {} log groups to subscribe, as remarks", discovered.log_groups.len());
     }
     if policy.data_sources.iter().any(|source| source.id.knowledge_base == PLACEHOLDER[0]) {
         let _ = write!(words, "\nnext: put your data source in place of the names that stand for it");

@@ -94,20 +94,8 @@ fn told(checked: &Checked, file: &Path) -> String {
         Mode::Act => "decisions are carried out",
         Mode::DryRun => "decisions are recorded, and none is carried out",
     };
-    let mut words = format!("{} is valid, version {version}: {mode}", file.display());
-    let parts = [
-        (policy.data_sources.len(), "data sources that are watched"),
-        (policy.unseen_sources.len(), "data sources that cannot be seen changing"),
-        (policy.topics.len(), "topics"),
-        (policy.intents.len(), "intents"),
-        (policy.timeouts.len(), "limits that may be moved"),
-        (policy.experiments.intents.len(), "intents with experiments"),
-        (policy.alarms.len(), "alarms that stand for findings"),
-    ];
-    for (count, what) in parts.into_iter().filter(|(count, _)| *count > 0) {
-        let _ = write!(words, "\n  {count} {what}");
-    }
-    words
+    format!("{} is valid, version {version}: {mode}", file.display())
+        + &told_parts(policy)
         + &told_odd(oddities)
         + "\nnext: `flywheel policy diff FILE` shows what it would change, `flywheel replay --policy FILE` what it would have found"
 }
@@ -124,6 +112,20 @@ fn told_apart(compared: &Compared, file: &Path) -> String {
     words
         + &told_odd(oddities)
         + "\nnext: `flywheel replay --policy FILE` shows what it would have found; `flywheel policy apply FILE` puts it in force"
+}
+
+/// How many there are of each thing that a policy names, a line for each that there is.
+pub(crate) fn told_parts(policy: &Policy) -> String {
+    let parts = [
+        (policy.data_sources.len(), "data sources that are watched"),
+        (policy.unseen_sources.len(), "data sources that cannot be seen changing"),
+        (policy.topics.len(), "topics"),
+        (policy.intents.len(), "intents"),
+        (policy.timeouts.len(), "limits that may be moved"),
+        (policy.experiments.intents.len(), "intents with experiments"),
+        (policy.alarms.len(), "alarms that stand for findings"),
+    ];
+    parts.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("\n  {count} {what}")).collect()
 }
 
 /// What is hardly meant, if anything is.

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use flywheel_adapters::{DeploymentDetails, NotDeployed, PolicyDeployment, PolicyVersions, Rollout};
+use flywheel_adapters::{DeploymentDetails, NotDeployed, PolicyDeployment, PolicyVersions};
+use flywheel_engine::experiments::RolloutState;
 use flywheel_infra::beside_the_policy;
 use flywheel_policy::{Difference, Oddity, Policy, differences, oddities};
 use jiff::Timestamp;
@@ -202,17 +203,17 @@ impl Present {
         let started = self.versions.deploy(version, &self.details.strategy, latest, description).await.map_err(refused)?;
         for _ in 0..LOOKS {
             match self.versions.deployment(started).await?.state {
-                Rollout::Complete => {
+                RolloutState::Complete => {
                     let words = format!(
                         "in force: {}, version {version} of AppConfig, deployment {started}; functions take it in within 45 seconds of use\nnext: `flywheel policy rollback` takes it back",
                         change.after
                     );
                     return output.show(&Made { change, configuration_version: version, deployment: started, by }, &words);
                 }
-                Rollout::TakenBack => {
+                RolloutState::RolledBack => {
                     bail!("AppConfig took deployment {started} back\nnext: `flywheel policy show` shows what is in force")
                 }
-                Rollout::UnderWay => tokio::time::sleep(BETWEEN_LOOKS).await,
+                RolloutState::UnderWay => tokio::time::sleep(BETWEEN_LOOKS).await,
             }
         }
         bail!("deployment {started} is still under way after {LOOKS} s\nnext: `flywheel policy show`")
@@ -221,12 +222,12 @@ impl Present {
 
 /// What is served: the latest deployment that was not taken back.
 fn in_force(deployments: &[PolicyDeployment]) -> Option<&PolicyDeployment> {
-    deployments.iter().find(|deployment| deployment.state != Rollout::TakenBack)
+    deployments.iter().find(|deployment| deployment.state != RolloutState::RolledBack)
 }
 
 /// The version that was in force before this one, never a later one: two rollbacks in a row go back two versions.
 fn before(deployments: &[PolicyDeployment], version: i32) -> Option<i32> {
-    let in_force = deployments.iter().filter(|deployment| deployment.state == Rollout::Complete);
+    let in_force = deployments.iter().filter(|deployment| deployment.state == RolloutState::Complete);
     in_force.map(|deployment| deployment.version).find(|other| *other < version)
 }
 
@@ -289,7 +290,7 @@ mod tests {
         "mode = \"act\"\n[[data_source]]\nknowledge_base = \"KB12345678\"\ndata_source = \"DS12345678\"\nbucket = \"docs\"\n";
 
     /// Deployments of these versions, the latest first.
-    fn deployed(versions: &[(i32, Rollout)]) -> Vec<PolicyDeployment> {
+    fn deployed(versions: &[(i32, RolloutState)]) -> Vec<PolicyDeployment> {
         let numbered = versions.iter().rev().zip(1..);
         let mut deployments: Vec<_> = numbered.map(|(&(version, state), number)| PolicyDeployment { number, version, state }).collect();
         deployments.reverse();
@@ -302,19 +303,22 @@ mod tests {
 
     #[test]
     fn in_force_is_the_latest_that_was_not_taken_back() {
-        let deployments = deployed(&[(3, Rollout::TakenBack), (2, Rollout::Complete), (1, Rollout::Complete)]);
+        let deployments = deployed(&[(3, RolloutState::RolledBack), (2, RolloutState::Complete), (1, RolloutState::Complete)]);
         assert_eq!(in_force(&deployments).map(|deployment| deployment.version), Some(2));
     }
 
     #[test]
     fn two_rollbacks_in_a_row_go_back_two_versions() {
-        let complete = |versions: &[i32]| deployed(&versions.iter().map(|version| (*version, Rollout::Complete)).collect::<Vec<_>>());
+        let complete = |versions: &[i32]| deployed(&versions.iter().map(|version| (*version, RolloutState::Complete)).collect::<Vec<_>>());
         assert_eq!(before(&complete(&[3, 2, 1]), 3), Some(2));
         assert_eq!(before(&complete(&[2, 3, 2, 1]), 2), Some(1));
         assert_eq!(before(&complete(&[1, 2, 3, 2, 1]), 1), None);
         // A version that was taken back is none to go back to, and neither is one that was overtaken by a rollback.
         assert_eq!(before(&complete(&[4, 2, 3, 2, 1]), 4), Some(2));
-        assert_eq!(before(&deployed(&[(3, Rollout::Complete), (2, Rollout::TakenBack), (1, Rollout::Complete)]), 3), Some(1));
+        assert_eq!(
+            before(&deployed(&[(3, RolloutState::Complete), (2, RolloutState::RolledBack), (1, RolloutState::Complete)]), 3),
+            Some(1)
+        );
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub use ledger::Ledger;
 pub use observations::S3Observations;
 pub use outcomes::OutcomeTable;
 pub use policy::{PolicySource, PolicyUnavailable};
-pub use policy_versions::{DeploymentDetails, NotDeployed, PolicyDeployment, PolicyVersions, Rollout};
+pub use policy_versions::{DeploymentDetails, NotDeployed, PolicyDeployment, PolicyVersions};
 pub use prompts::S3Prompts;
 pub use proposer::BedrockProposer;
 pub use questions::BedrockQuestions;

@@ -6,6 +6,7 @@ use aws_sdk_appconfig::Client;
 use aws_sdk_appconfig::primitives::Blob;
 use aws_sdk_appconfig::types::DeploymentState;
 use aws_types::SdkConfig;
+use flywheel_engine::experiments::RolloutState;
 use flywheel_model::Answer;
 use flywheel_ports::Unavailable;
 use jiff::Timestamp;
@@ -29,18 +30,7 @@ pub struct PolicyDeployment {
     /// The version that it put in force.
     pub version: i32,
     /// How far it came.
-    pub state: Rollout,
-}
-
-/// How far a deployment came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rollout {
-    /// It is not over.
-    UnderWay,
-    /// Its version is served, or was until another one came.
-    Complete,
-    /// It was taken back.
-    TakenBack,
+    pub state: RolloutState,
 }
 
 /// What is written at a deployment.
@@ -53,7 +43,7 @@ pub struct DeploymentDetails {
     /// The strategy that it went by.
     pub strategy: String,
     /// How far it came.
-    pub state: Rollout,
+    pub state: RolloutState,
 }
 
 /// Why a version was not deployed.
@@ -84,7 +74,7 @@ impl PolicyVersions {
         let found = found.map_err(unavailable("list the policy's deployments"))?.into_iter();
         let deployments = found.filter_map(|summary| {
             let version = summary.configuration_version?.parse().ok()?;
-            Some(PolicyDeployment { number: summary.deployment_number, version, state: Rollout::of(summary.state.as_ref()) })
+            Some(PolicyDeployment { number: summary.deployment_number, version, state: reached(summary.state.as_ref()) })
         });
         let mut deployments: Vec<_> = deployments.collect();
         deployments.sort_by_key(|deployment| std::cmp::Reverse(deployment.number));
@@ -102,7 +92,7 @@ impl PolicyVersions {
             at: found.started_at.and_then(|at| at.to_millis().ok()).and_then(|at| Timestamp::from_millisecond(at).ok()),
             description: found.description.filter(|description| !description.is_empty()),
             strategy: found.deployment_strategy_id.unwrap_or_default(),
-            state: Rollout::of(found.state.as_ref()),
+            state: reached(found.state.as_ref()),
         })
     }
 
@@ -147,13 +137,12 @@ impl PolicyVersions {
     }
 }
 
-impl Rollout {
-    const fn of(state: Option<&DeploymentState>) -> Self {
-        match state {
-            Some(DeploymentState::RolledBack | DeploymentState::Reverted | DeploymentState::RollingBack) => Self::TakenBack,
-            Some(DeploymentState::Baking | DeploymentState::Deploying | DeploymentState::Validating) => Self::UnderWay,
-            _ => Self::Complete,
-        }
+/// How far a deployment came. One that is being rolled back is not served any more.
+const fn reached(state: Option<&DeploymentState>) -> RolloutState {
+    match state {
+        Some(DeploymentState::RolledBack | DeploymentState::Reverted | DeploymentState::RollingBack) => RolloutState::RolledBack,
+        Some(DeploymentState::Baking | DeploymentState::Deploying | DeploymentState::Validating) => RolloutState::UnderWay,
+        _ => RolloutState::Complete,
     }
 }
 

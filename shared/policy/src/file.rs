@@ -337,6 +337,19 @@ impl<'a> Check<'a> {
     }
 }
 
+/// Whether a policy takes a text as the name of a bucket.
+#[must_use]
+pub fn is_bucket_name(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.';
+    (3..=63).contains(&text.len()) && text.bytes().all(allowed)
+}
+
+/// Whether a policy takes a text as the beginning of keys.
+#[must_use]
+pub fn is_prefix(text: &str) -> bool {
+    !text.starts_with('/') && text.len() <= 1_024
+}
+
 impl Check<'_> {
     pub(crate) fn problem(&mut self, span: Range<usize>, field: &str, problem: String, fix: &str) {
         self.problems.push(Problem { line: line_at(self.text, span.start), field: field.to_owned(), problem, fix: fix.to_owned() });
@@ -371,8 +384,7 @@ impl Check<'_> {
 
     fn bucket(&mut self, field: &str, name: &Spanned<String>) {
         let bucket = name.get_ref();
-        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.';
-        if !(3..=63).contains(&bucket.len()) || !bucket.bytes().all(allowed) {
+        if !is_bucket_name(bucket) {
             let fix = "use the name alone, 3 to 63 lower-case letters, digits, dots and hyphens, without s3://";
             self.problem(name.span(), field, format!("{bucket:?} is not a bucket name"), fix);
         }
@@ -527,7 +539,7 @@ impl Check<'_> {
         self.id("data_source.data_source", &source.data_source);
         self.bucket("data_source.bucket", &source.bucket);
         if let Some(prefix) = &source.prefix
-            && (prefix.get_ref().starts_with('/') || prefix.get_ref().len() > 1_024)
+            && !is_prefix(prefix.get_ref())
         {
             self.problem(
                 prefix.span(),

@@ -28,6 +28,7 @@ pub use costs::CostPolicy;
 pub use differences::{Change, Difference, differences};
 pub use error::{PolicyErrors, Problem};
 pub use experiments::{ExperimentIntent, ExperimentPolicy, FlagPlace, Freeze, Risk, Unit};
+pub use file::{is_bucket_name, is_prefix};
 pub use oddities::{Oddity, oddities};
 pub use outcomes::OutcomePolicy;
 pub use preflight::{PreflightPolicy, WhenUnable};
