@@ -5,9 +5,8 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use ask_approval::Message;
 use flywheel_engine::timeouts::{Day, Runs, State};
@@ -17,7 +16,7 @@ use flywheel_model::{
 };
 use flywheel_policy::{Mode, Policy};
 use flywheel_ports::{Approvals, KeptRuns};
-use flywheel_testkit::{ApprovalMemory, ApprovalProcess, SignalMemory, SignalProcess, TimeoutMemory, TimeoutProcess};
+use flywheel_testkit::{ApprovalMemory, ApprovalProcess, Process, Processes, SignalMemory, SignalProcess, TimeoutMemory, TimeoutProcess};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
@@ -62,9 +61,6 @@ fn runs() -> Runs {
     runs
 }
 
-/// A message that is worked on, or a person who answers, and what becomes of it.
-type Invocation = (Step, Pin<Box<dyn Future<Output = bool>>>);
-
 #[derive(Clone)]
 enum Step {
     Review,
@@ -95,7 +91,7 @@ impl Town {
         }
     }
 
-    fn start(&self, step: Step) -> Pin<Box<dyn Future<Output = bool>>> {
+    fn start(&self, step: Step) -> Process {
         let (approvals, bus) = (ApprovalProcess(self.approvals.clone()), SignalProcess(self.signals.clone()));
         let (now, policy) = (self.now, self.policy.clone());
         match step {
@@ -170,44 +166,27 @@ impl Town {
     /// Works through steps, some at a time and twice, and through what comes of them, until all are done. What must never be
     /// is looked for after every step.
     fn work(&self, steps: &[Step], answers: &[ApprovalAnswer], crash: f64, seed: u64) -> Result<(), TestCaseError> {
-        let mut chance = fastrand::Rng::with_seed(seed);
-        let mut queue: Vec<Step> = steps.to_vec();
-        queue.extend(steps.iter().filter(|_| chance.u8(0..3) == 0).cloned());
-        let (mut running, mut answered) = (Vec::<Invocation>::new(), answers.is_empty());
+        let mut processes = Processes::new(steps, 4, crash, seed);
+        let mut answered = answers.is_empty();
         for step in 0.. {
             let asked: Vec<_> = self.approvals.borrow_mut().queue.drain(..).collect();
             for (request, token) in asked {
-                // Delivered twice at times.
-                let again = 1 + usize::from(chance.bool());
-                queue.extend((0..again).map(|_| Step::Ask(Message::Asks { request: request.clone(), token: token.clone() })));
+                processes.deliver_perhaps_twice(&Step::Ask(Message::Asks { request, token }));
             }
             if let Some(request) = self.waiting().filter(|_| !answered) {
-                queue.extend(answers.iter().map(|answer| Step::Answer(request.clone(), answer.clone())));
+                processes.deliver(answers.iter().map(|answer| Step::Answer(request.clone(), answer.clone())));
                 answered = true;
             }
-            if queue.is_empty() && running.is_empty() {
+            if processes.are_done() {
                 return Ok(());
             }
             if step == 5_000 {
                 // The trouble ends some time.
+                processes.calm();
                 self.unavailable(0.0);
             }
             prop_assert!(step < 50_000, "it does not come to an end");
-            if running.len() < 4 && !queue.is_empty() {
-                let next = queue.swap_remove(chance.usize(0..queue.len()));
-                running.push((next.clone(), self.start(next)));
-            }
-            let which = chance.usize(0..running.len());
-            if step < 5_000 && chance.f64() < crash {
-                queue.push(running.swap_remove(which).0);
-                continue;
-            }
-            if let Poll::Ready(done) = running[which].1.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                let (next, _) = running.swap_remove(which);
-                if !done {
-                    queue.push(next);
-                }
-            }
+            processes.step(|next, _| self.start(next));
             self.sound()?;
         }
         Ok(())

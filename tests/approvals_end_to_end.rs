@@ -8,8 +8,6 @@ mod deployed;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
-use std::process::{Command, Output};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -18,7 +16,9 @@ use flywheel_local::{Config, LocalAws};
 use flywheel_model::{ApprovalRequest, Body, Event, TimeoutAnswer, TimeoutHoldReason};
 use flywheel_policy::Policy;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
+
+use deployed::Site;
 
 const STACK: &str = "asking";
 
@@ -48,23 +48,7 @@ ceiling_seconds = 120
 
 const WORKFLOWS: [&str; 3] = ["granted", "rejected", "ignored"];
 
-struct Site {
-    aws: LocalAws,
-    outputs: BTreeMap<String, String>,
-}
-
 impl Site {
-    async fn send(&self, queue: &str, body: String) {
-        let sqs = aws_sdk_sqs::Client::new(self.aws.config());
-        sqs.send_message().queue_url(&self.outputs[queue]).message_body(body).send().await.unwrap();
-    }
-
-    async fn events(&self) -> Vec<Event> {
-        let rows = self.aws.dynamodb().scan().table_name(&self.outputs["LedgerTable"]).consistent_read(true).send().await.unwrap();
-        let texts = rows.items.unwrap_or_default().into_iter().filter_map(|mut row| row.remove("event"));
-        texts.map(|text| serde_json::from_str(text.as_s().unwrap()).unwrap()).collect()
-    }
-
     async fn count(&self, kind: &str) -> usize {
         self.events().await.iter().filter(|event| event.kind() == kind).count()
     }
@@ -80,25 +64,6 @@ impl Site {
         let name = format!("/asking/{workflow}");
         let found = aws_sdk_ssm::Client::new(self.aws.config()).get_parameter().name(name).send().await.unwrap();
         found.parameter.unwrap().value.unwrap()
-    }
-
-    fn run_tool(&self, arguments: &[&str]) -> Output {
-        let tool: PathBuf = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("flywheel");
-        Command::new(tool).env_clear().envs(self.aws.environment()).args(["--stack", STACK, "--json"]).args(arguments).output().unwrap()
-    }
-
-    /// What the operator's tool prints.
-    fn tool(&self, arguments: &[&str]) -> Value {
-        let output = self.run_tool(arguments);
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-
-    /// Why the operator's tool does not do it.
-    fn refused(&self, arguments: &[&str]) -> String {
-        let output = self.run_tool(arguments);
-        assert!(!output.status.success(), "{arguments:?}");
-        String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
     /// The questions that wait, by the workflow that they are about.
@@ -141,7 +106,7 @@ async fn the_deployed_stack_waits_for_people_before_it_raises_a_limit_far() {
         put.overwrite(true).send().await.unwrap();
     }
     let outputs = aws.deploy(STACK, POLICY, &mut |_| {}).await.unwrap().outputs;
-    let site = Site { aws, outputs };
+    let site = Site { stack: STACK, aws, outputs };
     let soon = Duration::from_secs(90);
     for workflow in WORKFLOWS {
         let runs: Vec<String> = (0..RUNS).map(|place| run(workflow, place)).collect();

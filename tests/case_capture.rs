@@ -5,7 +5,6 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -14,9 +13,8 @@ use flywheel_engine::cases::cases;
 use flywheel_engine::signals::Rules;
 use flywheel_model::{Body, CaptureReason, Case, Id, Key, Observation, SignalBatch};
 use flywheel_policy::Policy;
-use flywheel_ports::Unavailable;
 use flywheel_redaction::Redactor;
-use flywheel_testkit::{CaseMemory, CaseProcess, SignalMemory, SignalProcess};
+use flywheel_testkit::{CaseMemory, CaseProcess, Processes, SignalMemory, SignalProcess};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -124,8 +122,6 @@ fn numbered(number: u32) -> Observation {
     observation(&format!("r-{number}"), i64::from(number % 40), json!({ "retrieval": retrieval }))
 }
 
-type Invocation = (SignalBatch, Pin<Box<dyn Future<Output = Result<(), Unavailable>>>>);
-
 /// Has batches captured until all are dealt with: in any order, some twice, several at a time, with publishing in between.
 fn play(batches: &[Vec<Observation>], crash: f64, unavailable: f64, seed: u64) -> CaseMemory {
     let (mut signals, told) = evidence(batches);
@@ -133,41 +129,17 @@ fn play(batches: &[Vec<Observation>], crash: f64, unavailable: f64, seed: u64) -
     let mut memory = CaseMemory::new(seed);
     memory.unavailable = unavailable;
     let (signals, memory) = (Rc::new(RefCell::new(signals)), Rc::new(RefCell::new(memory)));
-    let mut chance = fastrand::Rng::with_seed(seed);
-    let mut queue: Vec<SignalBatch> = told.clone();
-    queue.extend(told.iter().filter(|_| chance.u8(0..3) == 0).cloned());
-    let mut running: Vec<Invocation> = Vec::new();
-    for step in 0.. {
-        if queue.is_empty() && running.is_empty() {
-            break;
-        }
-        assert!(step < 500_000, "it does not come to an end");
-        if step == 50_000 {
-            // The trouble ends some time.
-            memory.borrow_mut().unavailable = 0.0;
-            signals.borrow_mut().unavailable = 0.0;
-        }
-        if running.len() < 3 && !queue.is_empty() {
-            let batch = queue.swap_remove(chance.usize(0..queue.len()));
-            let (site, told, publishes) = (site(&signals, &memory), batch.clone(), chance.bool());
-            let future = async move {
-                site.capture(&told, &Id::of("t", &[&told.evidence]), &policy(), noon()).await?;
-                if publishes { site.publish(&policy(), noon()).await.map(drop) } else { Ok(()) }
-            };
-            running.push((batch, Box::pin(future)));
-        }
-        let which = chance.usize(0..running.len());
-        if step < 50_000 && chance.f64() < crash {
-            queue.push(running.swap_remove(which).0);
-            continue;
-        }
-        if let Poll::Ready(result) = running[which].1.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            let (batch, _) = running.swap_remove(which);
-            if result.is_err() {
-                queue.push(batch);
-            }
-        }
-    }
+    let calm = || {
+        memory.borrow_mut().unavailable = 0.0;
+        signals.borrow_mut().unavailable = 0.0;
+    };
+    Processes::new(&told, 3, crash, seed).work(50_000, calm, |told, chance| {
+        let (site, publishes) = (site(&signals, &memory), chance.bool());
+        Box::pin(async move {
+            site.capture(&told, &Id::of("t", &[&told.evidence]), &policy(), noon()).await.is_ok()
+                && (!publishes || site.publish(&policy(), noon()).await.is_ok())
+        })
+    });
     memory.borrow_mut().unavailable = 0.0;
     finish(site(&signals, &memory).publish(&policy(), noon())).unwrap();
     Rc::try_unwrap(memory).unwrap().into_inner()

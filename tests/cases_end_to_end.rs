@@ -9,8 +9,6 @@ mod deployed;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -23,6 +21,8 @@ use flywheel_policy::Policy;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use deployed::Site;
+
 const STACK: &str = "cases";
 
 const POLICY: &str = r#"
@@ -33,32 +33,9 @@ data_source = "DSCASES001"
 bucket = "cases-documents"
 "#;
 
-struct Site {
-    aws: LocalAws,
-    outputs: BTreeMap<String, String>,
-}
-
 impl Site {
-    /// What the operator's tool prints, as it is built beside this test.
-    fn flywheel(&self, arguments: &[&str]) -> Value {
-        let output = self.flywheel_says(arguments);
-        assert!(output.status.success(), "flywheel {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-
-    fn flywheel_says(&self, arguments: &[&str]) -> std::process::Output {
-        let program: PathBuf = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("flywheel");
-        let command = ["--stack", STACK, "--json"].iter().chain(arguments);
-        Command::new(program).args(command).env_clear().envs(self.aws.environment()).output().unwrap()
-    }
-
     fn cases(&self) -> Vec<Case> {
-        serde_json::from_value(self.flywheel(&["cases", "list"])).unwrap()
-    }
-
-    async fn send(&self, queue: &str, body: String) {
-        let sqs = aws_sdk_sqs::Client::new(self.aws.config());
-        sqs.send_message().queue_url(&self.outputs[queue]).message_body(body).send().await.unwrap();
+        serde_json::from_value(self.tool(&["cases", "list"])).unwrap()
     }
 
     /// An object of the stack's buckets, unpacked.
@@ -109,7 +86,7 @@ impl Site {
 
     /// The ledger is whole until somebody changes a letter of an entry, which is named then.
     async fn tamper_with_the_ledger(&self) {
-        let whole = self.flywheel(&["ledger", "verify"]);
+        let whole = self.tool(&["ledger", "verify"]);
         assert!(whole["entries"].as_u64() > Some(0) && whole["compared"] == whole["entries"], "{whole}");
         let (client, table) = (self.aws.dynamodb(), &self.outputs["LedgerTable"]);
         let rows = client.scan().table_name(table).consistent_read(true).send().await.unwrap().items.unwrap();
@@ -117,7 +94,7 @@ impl Site {
         let (id, text) = (row["pk"].as_s().unwrap().clone(), row["event"].as_s().unwrap().clone());
         row.insert("event".to_owned(), AttributeValue::S(text + " "));
         client.put_item().table_name(table).set_item(Some(row)).send().await.unwrap();
-        let refused = self.flywheel_says(&["ledger", "verify"]);
+        let refused = self.run_tool(&["--json", "ledger", "verify"]);
         assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("next:"));
         let told = String::from_utf8(refused.stdout).unwrap();
         assert!(told.contains(&format!("{id} was changed after it was written")), "{told}");
@@ -157,7 +134,7 @@ async fn failed_retrievals_become_cases_that_people_decide_about_and_can_erase()
     let aws = LocalAws::start(Config::new(&folder)).await.unwrap();
     aws.create_what_is_named(&Policy::parse(POLICY).unwrap()).await.unwrap();
     let outputs = aws.deploy(STACK, POLICY, &mut |_| {}).await.unwrap().outputs;
-    let site = Site { aws, outputs };
+    let site = Site { stack: STACK, aws, outputs };
     let soon = Duration::from_secs(60);
 
     // One question in two wordings, one by a person who can be named, one in a conversation, one that is answered.
@@ -195,13 +172,13 @@ async fn failed_retrievals_become_cases_that_people_decide_about_and_can_erase()
 
     // What people decide is in the data set at once, and holds.
     let kettle = of("kettle").case.as_str();
-    site.flywheel(&["cases", "confirm", &kettle[..10], "--by", "grace", "--reference", "With vinegar; ask grace@example.com."]);
-    site.flywheel(&["cases", "reject", of("tea").case.as_str(), "--by", "grace", "--why", "not about our products"]);
+    site.tool(&["cases", "confirm", &kettle[..10], "--by", "grace", "--reference", "With vinegar; ask grace@example.com."]);
+    site.tool(&["cases", "reject", of("tea").case.as_str(), "--by", "grace", "--why", "not about our products"]);
     let published = site.published().await;
     assert!(published.iter().any(|case| case.state.word() == "confirmed") && published.iter().all(|case| case.state.word() != "rejected"));
     let reference = published.iter().find_map(|case| case.reference.clone().filter(|_| case.state.word() == "confirmed")).unwrap();
     assert!(reference.text.starts_with("With vinegar; ask [email:"), "{reference:?}");
-    let refused = site.flywheel_says(&["cases", "show", "no-such-case"]);
+    let refused = site.run_tool(&["--json", "cases", "show", "no-such-case"]);
     assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("next:"));
 
     // The schedule publishes what came by itself.
@@ -214,7 +191,7 @@ async fn failed_retrievals_become_cases_that_people_decide_about_and_can_erase()
     // Exports: one case has a reference by a person and is confirmed.
     let out = folder.join("exports");
     for (format, exported) in [("promptfoo", 1), ("ragas", 1), ("csv", 1), ("bedrock-retrieve", 1)] {
-        let done = site.flywheel(&["cases", "export", "--format", format, "--out", out.to_str().unwrap()]);
+        let done = site.tool(&["cases", "export", "--format", format, "--out", out.to_str().unwrap()]);
         assert_eq!(done["exported"], exported, "{format}: {done}");
         assert!(done["files"].as_array().unwrap().iter().all(|file| fs::metadata(file.as_str().unwrap()).unwrap().len() > 0));
     }
@@ -222,10 +199,10 @@ async fn failed_retrievals_become_cases_that_people_decide_about_and_can_erase()
     // Erasure: nothing of a user or a conversation is left anywhere, and what others asked is.
     let (rows, objects) = (site.rows().await, site.objects().await);
     assert!(rows.contains("Does tea weigh") && objects.values().any(|object| object.contains("how long is the warranty")));
-    assert!(!site.flywheel_says(&["cases", "erase", "--user", "ada-lovelace"]).status.success(), "nobody said yes");
-    let erased = site.flywheel(&["cases", "erase", "--user", "ada-lovelace", "--yes"]);
+    assert!(!site.run_tool(&["--json", "cases", "erase", "--user", "ada-lovelace"]).status.success(), "nobody said yes");
+    let erased = site.tool(&["cases", "erase", "--user", "ada-lovelace", "--yes"]);
     assert_eq!((&erased["observations"], &erased["sightings_and_inquiries"]), (&json!(1), &json!(1)), "{erased}");
-    site.flywheel(&["cases", "erase", "--conversation", "talk-77", "--yes"]);
+    site.tool(&["cases", "erase", "--conversation", "talk-77", "--yes"]);
     let (rows, objects) = (site.rows().await, site.objects().await);
     for gone in ["tea weigh", "how long is the warranty", "warranty on toasters", "Three years"] {
         assert!(!rows.contains(gone), "{gone} in a row");

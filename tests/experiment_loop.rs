@@ -5,7 +5,6 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -18,7 +17,8 @@ use flywheel_model::{
 use flywheel_policy::{Mode, Policy};
 use flywheel_ports::{Proposer, Unavailable};
 use flywheel_testkit::{
-    ApprovalMemory, ApprovalProcess, ExperimentMemory, ExperimentProcess, SignalMemory, SignalProcess, SuiteMemory, SuiteProcess, evaluate,
+    ApprovalMemory, ApprovalProcess, ExperimentMemory, ExperimentProcess, Processes, SignalMemory, SignalProcess, SuiteMemory,
+    SuiteProcess, evaluate,
 };
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -911,9 +911,6 @@ fn the_picture_of_an_outcome_has_both_rates_and_says_so_to_those_who_do_not_see_
     assert!(picture.contains("<title>Rates of resolution of the arms of exp-") && picture.contains("baseline (control)"));
 }
 
-/// A message that is worked on, and what becomes of it.
-type Invocation = (Message, Pin<Box<dyn Future<Output = bool>>>);
-
 #[derive(Clone)]
 enum Message {
     Count(String),
@@ -923,25 +920,21 @@ enum Message {
 
 /// Works through messages, some at a time and twice, until all are done. What is served is looked at after every step.
 fn work(city: &City, messages: &[Message], crash: f64, seed: u64) -> Result<(), TestCaseError> {
-    let mut chance = fastrand::Rng::with_seed(seed);
-    let mut queue: Vec<Message> = messages.to_vec();
-    queue.extend(messages.iter().filter(|_| chance.u8(0..3) == 0).cloned());
-    let mut running: Vec<Invocation> = Vec::new();
+    let mut processes = Processes::new(messages, 3, crash, seed);
     for step in 0.. {
-        if queue.is_empty() && running.is_empty() {
+        if processes.are_done() {
             return Ok(());
         }
         if step == 20_000 {
+            processes.calm();
             city.memory.borrow_mut().unavailable = 0.0;
             city.signals.borrow_mut().unavailable = 0.0;
         }
         prop_assert!(step < 400_000, "it does not come to an end");
-        if running.len() < 3 && !queue.is_empty() {
-            let message = queue.swap_remove(chance.usize(0..queue.len()));
+        processes.step(|message, _| {
             let (planning, process, policy, now) = (city.planning(), city.running(), city.policy.clone(), city.now);
-            let asked = message.clone();
-            let future = async move {
-                match asked {
+            Box::pin(async move {
+                match message {
                     Message::Count(object) => process.count(&object, &policy).await.is_ok(),
                     Message::Review => process.review(&policy, now).await.is_ok(),
                     Message::Queue(intent) => {
@@ -951,20 +944,8 @@ fn work(city: &City, messages: &[Message], crash: f64, seed: u64) -> Result<(), 
                         planning.ask(&request, &policy, now).await.is_ok()
                     }
                 }
-            };
-            running.push((message, Box::pin(future)));
-        }
-        let which = chance.usize(0..running.len());
-        if step < 20_000 && chance.f64() < crash {
-            queue.push(running.swap_remove(which).0);
-            continue;
-        }
-        if let Poll::Ready(done) = running[which].1.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            let (message, _) = running.swap_remove(which);
-            if !done {
-                queue.push(message);
-            }
-        }
+            })
+        });
         sound(city)?;
     }
     Ok(())

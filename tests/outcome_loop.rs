@@ -5,14 +5,13 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use flywheel_engine::findings::History;
 use flywheel_model::{ActionVerdict, Body, Count, Event, Finding, Hour, Id, Key, LedgerEntry, Metric, Scope};
 use flywheel_policy::{Mode, Policy};
-use flywheel_testkit::{LedgerMemory, LedgerProcess, OutcomeMemory, OutcomeProcess, SignalMemory, SignalProcess};
+use flywheel_testkit::{LedgerMemory, LedgerProcess, OutcomeMemory, OutcomeProcess, Processes, SignalMemory, SignalProcess};
 use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::json;
@@ -100,8 +99,7 @@ fn intent(number: usize, deed: Deed) -> String {
     format!("{number} {deed:?}")
 }
 
-type Process = World<LedgerProcess, OutcomeProcess, OutcomeProcess, SignalProcess>;
-type Invocation = (Asked, Pin<Box<dyn Future<Output = bool>>>);
+type Site = World<LedgerProcess, OutcomeProcess, OutcomeProcess, SignalProcess>;
 
 struct Shared {
     ledger: Rc<RefCell<LedgerMemory>>,
@@ -122,7 +120,7 @@ impl Shared {
         Self { ledger: shared(ledger), outcomes: Rc::new(RefCell::new(outcomes)), bus: Rc::new(RefCell::new(SignalMemory::new(seed))) }
     }
 
-    fn process(&self) -> Process {
+    fn process(&self) -> Site {
         World {
             ledger: LedgerProcess(self.ledger.clone()),
             histories: OutcomeProcess(self.outcomes.clone()),
@@ -139,41 +137,16 @@ impl Shared {
 
     /// Works through messages as of an hour, several at a time, some of them twice.
     fn work(&self, messages: &[Asked], policy: &Policy, now: Timestamp, crash: f64, seed: u64) {
-        let mut chance = fastrand::Rng::with_seed(seed);
-        let mut queue: Vec<Asked> = messages.to_vec();
-        queue.extend(messages.iter().filter(|_| chance.u8(0..3) == 0).cloned());
-        let mut running: Vec<Invocation> = Vec::new();
-        for step in 0.. {
-            if queue.is_empty() && running.is_empty() {
-                return;
-            }
-            if step == 5_000 {
-                self.unavailable(0.0);
-            }
-            assert!(step < 50_000, "it does not come to an end");
-            if running.len() < 3 && !queue.is_empty() {
-                let asked = queue.swap_remove(chance.usize(0..queue.len()));
-                let (process, message, policy) = (self.process(), asked.clone(), policy.clone());
-                let future = async move {
-                    match message {
-                        Asked::Expect(event) => process.expect(&event, &policy).await.is_ok(),
-                        Asked::Review => process.review(&policy, now).await.is_ok(),
-                    }
-                };
-                running.push((asked, Box::pin(future)));
-            }
-            let which = chance.usize(0..running.len());
-            if step < 5_000 && chance.f64() < crash {
-                queue.push(running.swap_remove(which).0);
-                continue;
-            }
-            if let Poll::Ready(done) = running[which].1.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                let (asked, _) = running.swap_remove(which);
-                if !done {
-                    queue.push(asked);
+        let calm = || self.unavailable(0.0);
+        Processes::new(messages, 3, crash, seed).work(5_000, calm, |message, _| {
+            let (process, policy) = (self.process(), policy.clone());
+            Box::pin(async move {
+                match message {
+                    Asked::Expect(event) => process.expect(&event, &policy).await.is_ok(),
+                    Asked::Review => process.review(&policy, now).await.is_ok(),
                 }
-            }
-        }
+            })
+        });
     }
 
     fn told<T>(&self, says: impl Fn(&Body) -> Option<T>) -> Vec<T> {

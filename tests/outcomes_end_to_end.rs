@@ -8,8 +8,6 @@ mod deployed;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use flywheel_adapters::{EventBridgeBus, FindingTable};
@@ -22,6 +20,8 @@ use flywheel_policy::Policy;
 use flywheel_ports::{Bus, Cooldowns, Memory};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+
+use deployed::Site;
 
 const STACK: &str = "graded";
 
@@ -99,31 +99,9 @@ fn told(topic: &str, now: Timestamp) -> (Event, Event) {
     (Event { id: opening, subject, causes: Vec::new(), at: opened.opened_at, body: Body::FindingOpened(opened) }, ended)
 }
 
-struct Site {
-    aws: LocalAws,
-    outputs: BTreeMap<String, String>,
-}
-
 impl Site {
-    async fn events(&self) -> Vec<Event> {
-        let rows = self.aws.dynamodb().scan().table_name(&self.outputs["LedgerTable"]).consistent_read(true).send().await.unwrap();
-        let texts = rows.items.unwrap_or_default().into_iter().filter_map(|mut row| row.remove("event"));
-        texts.map(|text| serde_json::from_str(text.as_s().unwrap()).unwrap()).collect()
-    }
-
     async fn review(&self) {
-        let sqs = aws_sdk_sqs::Client::new(self.aws.config());
-        let body = r#"{"trigger":"review"}"#;
-        sqs.send_message().queue_url(&self.outputs["OutcomesQueueUrl"]).message_body(body).send().await.unwrap();
-    }
-
-    /// What the operator's tool prints.
-    fn tool(&self, arguments: &[&str]) -> String {
-        let tool: PathBuf = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("flywheel");
-        let command = Command::new(tool).env_clear().envs(self.aws.environment()).args(["--stack", STACK]).args(arguments).output();
-        let output = command.unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        self.send("OutcomesQueueUrl", r#"{"trigger":"review"}"#.to_owned()).await;
     }
 }
 
@@ -136,7 +114,7 @@ async fn an_action_is_graded_by_the_rate_that_triggered_it_and_people_are_told()
     let aws = LocalAws::start(Config::new(&folder)).await.unwrap();
     aws.create_what_is_named(&Policy::parse(POLICY).unwrap()).await.unwrap();
     let outputs = aws.deploy(STACK, POLICY, &mut |_| {}).await.unwrap().outputs;
-    let site = Site { aws, outputs };
+    let site = Site { stack: STACK, aws, outputs };
     let now = Timestamp::now();
     let memory = FindingTable::new(site.aws.config(), site.outputs["SignalsTable"].clone());
     let bus = EventBridgeBus::new(site.aws.config(), site.outputs["Bus"].clone());
@@ -170,18 +148,18 @@ async fn an_action_is_graded_by_the_rate_that_triggered_it_and_people_are_told()
     assert_eq!(memory.cooling_until(flywheel_model::ActionKind::Refresh, &outcomes["launch"].subject()).await.unwrap(), None);
 
     // The tool tells the story, the day and the state of things.
-    let story = site.tool(&["explain", &subject]);
+    let story = site.tells(&["explain", &subject]);
     assert!(story.contains("Worse: since synchronising the knowledge bases") && story.contains("A person has to look"), "{story}");
     let day = |hours| (now - SignedDuration::from_hours(hours)).strftime("%Y-%m-%d").to_string();
-    site.tool(&["audit", "--from", &day(72), "--to", &day(0), "--output", folder.to_str().unwrap()]);
+    site.tells(&["audit", "--from", &day(72), "--to", &day(0), "--output", folder.to_str().unwrap()]);
     let documents = fs::read_dir(&folder).unwrap().filter_map(|entry| fs::read_to_string(entry.unwrap().path()).ok());
     assert!(documents.filter(|text| text.contains("A person has to look")).count() >= 1, "the audit names what was left to a person");
     let page = folder.join("report.html");
-    site.tool(&["report", "--hours", "48", "--output", page.to_str().unwrap()]);
+    site.tells(&["report", "--hours", "48", "--output", page.to_str().unwrap()]);
     assert!(fs::read_to_string(&page).unwrap().contains("A person has to look"));
-    let status: Value = serde_json::from_str(&site.tool(&["status", "--json"])).unwrap();
+    let status: Value = site.tool(&["status"]);
     assert_eq!(status["stopped"], Value::Null, "{status}");
-    assert!(site.tool(&["policy", "show"]).contains("KBGRADED01"));
+    assert!(site.tells(&["policy", "show"]).contains("KBGRADED01"));
     deployed::assert_no_dead_letters(&site.aws, STACK, &["outcomes", "findings", "ledger"]).await;
     site.aws.stop();
     fs::remove_dir_all(&folder).unwrap();

@@ -9,8 +9,6 @@ mod deployed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
-use std::process::{Command, Output};
 use std::time::Duration;
 
 use flywheel_local::{Config, LocalAws, Shop};
@@ -19,31 +17,15 @@ use flywheel_policy::Policy;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use deployed::Site;
+
 const STACK: &str = "tests";
 
 const INTENT: &str = "orders";
 
-struct Site {
-    aws: LocalAws,
-    outputs: BTreeMap<String, String>,
-}
-
 impl Site {
-    /// What the operator's tool prints, as it is built beside this test.
-    fn flywheel(&self, arguments: &[&str]) -> Value {
-        let output = self.flywheel_says(arguments);
-        assert!(output.status.success(), "flywheel {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-
-    fn flywheel_says(&self, arguments: &[&str]) -> Output {
-        let program: PathBuf = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("flywheel");
-        let command = ["--stack", STACK, "--json"].iter().chain(arguments);
-        Command::new(program).args(command).env_clear().envs(self.aws.environment()).output().unwrap()
-    }
-
     fn tests(&self) -> Vec<RegressionTest> {
-        serde_json::from_value(self.flywheel(&["tests", "list", "--intent", INTENT])).unwrap()
+        serde_json::from_value(self.tool(&["tests", "list", "--intent", INTENT])).unwrap()
     }
 
     /// Everything that is in the bucket of data sets.
@@ -82,10 +64,10 @@ async fn failed_conversations_become_tests_that_hold_up_a_release_and_can_be_era
     let aws = LocalAws::start(Config::new(&folder)).await.unwrap();
     aws.create_what_is_named(&Policy::parse(&policy).unwrap()).await.unwrap();
     let outputs = aws.deploy(STACK, &policy, &mut |_| {}).await.unwrap().outputs;
-    let site = Site { aws, outputs };
+    let site = Site { stack: STACK, aws, outputs };
     let soon = Duration::from_secs(60);
 
-    let refused = site.flywheel_says(&["tests", "run", "--intent", INTENT]);
+    let refused = site.run_tool(&["--json", "tests", "run", "--intent", INTENT]);
     assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("next: `flywheel tests generate"));
 
     // Six users are helped, two are not; one of these says who they are.
@@ -98,50 +80,50 @@ async fn failed_conversations_become_tests_that_hold_up_a_release_and_can_be_era
     sqs.send_message().queue_url(url).message_body(good.chain(bad).collect::<Vec<_>>().join("\n")).send().await.unwrap();
     deployed::within(soon, "the tests", || async {
         let asked: Vec<RegressionTest> =
-            serde_json::from_value(site.flywheel(&["tests", "generate", "--intent", INTENT, "--since", "24h"])).unwrap();
+            serde_json::from_value(site.tool(&["tests", "generate", "--intent", INTENT, "--since", "24h"])).unwrap();
         asked.len() == 2
     })
     .await;
     deployed::within(soon, "the proofs", || async { site.tests().iter().all(|test| test.state == TestState::Active) }).await;
     let tests = site.tests();
     assert!(tests.iter().all(|test| test.proof.runs.as_ref().is_some_and(|runs| (runs.failed, runs.runs) == (5, 5))), "{tests:#?}");
-    let shown = site.flywheel(&["tests", "show", &tests[0].test.as_str()[..10]]);
+    let shown = site.tool(&["tests", "show", &tests[0].test.as_str()[..10]]);
     assert_eq!(shown["test"], tests[0].test.as_str());
 
     // The gate: what failed is held up, what is mended passes; the report is JUnit's.
     let junit = folder.join("tests.xml");
-    let run = site.flywheel_says(&["tests", "run", "--intent", INTENT, "--junit", junit.to_str().unwrap()]);
+    let run = site.run_tool(&["--json", "tests", "run", "--intent", INTENT, "--junit", junit.to_str().unwrap()]);
     assert_eq!(run.status.code(), Some(1), "{}", String::from_utf8_lossy(&run.stderr));
     let report: Value = serde_json::from_slice(&run.stdout).unwrap();
     assert!(report["tests"].as_array().unwrap().iter().all(|test| test["verdict"] == "fails"), "{report:#}");
     assert!(fs::read_to_string(&junit).unwrap().contains("tests=\"2\" failures=\"2\" skipped=\"0\""));
-    assert_eq!(site.flywheel(&["tests", "run", "--intent", INTENT, "--target", "staging"])["may_be_released"], true);
+    assert_eq!(site.tool(&["tests", "run", "--intent", INTENT, "--target", "staging"])["may_be_released"], true);
     // As in a CI without AWS.
     let out = folder.join("suite");
-    site.flywheel(&["tests", "export", "--intent", INTENT, "--format", "json", "--out", out.to_str().unwrap()]);
+    site.tool(&["tests", "export", "--intent", INTENT, "--format", "json", "--out", out.to_str().unwrap()]);
     let suite = out.join("suite.json");
     let alone = ["tests", "run", "--suite", suite.to_str().unwrap(), "--endpoint", &format!("http://{mended}/turn")];
-    assert_eq!(site.flywheel(&alone)["may_be_released"], true);
-    let away = site.flywheel_says(&["tests", "run", "--intent", INTENT, "--endpoint", "http://127.0.0.1:9/turn"]);
+    assert_eq!(site.tool(&alone)["may_be_released"], true);
+    let away = site.run_tool(&["--json", "tests", "run", "--intent", INTENT, "--endpoint", "http://127.0.0.1:9/turn"]);
     assert!(!away.status.success() && String::from_utf8_lossy(&away.stderr).contains("nothing is said of it"));
 
     // People decide, and asking again makes nothing new of what is known.
     let other = tests.iter().find(|test| test.says[0].contains("C8000")).unwrap();
-    site.flywheel(&["tests", "retire", other.test.as_str(), "--by", "grace", "--why", "orders have no letter any more"]);
-    site.flywheel(&["tests", "generate", "--intent", INTENT]);
+    site.tool(&["tests", "retire", other.test.as_str(), "--by", "grace", "--why", "orders have no letter any more"]);
+    site.tool(&["tests", "generate", "--intent", INTENT]);
     let states: BTreeSet<&str> = site.tests().iter().map(|test| test.state.word()).collect();
     assert_eq!(states, BTreeSet::from(["active", "retired"]));
-    site.flywheel(&["tests", "activate", other.test.as_str(), "--by", "grace"]);
+    site.tool(&["tests", "activate", other.test.as_str(), "--by", "grace"]);
 
     // Erasure: the user's test goes, with all earlier versions of the suite.
     let before = site.suites().await;
     assert!(before.keys().filter(|key| key.contains("/versions/")).count() > 2);
     assert!(before.values().any(|text| text.contains("B7000")) && !before.values().any(|text| text.contains("ada@")), "redacted");
-    assert_eq!(site.flywheel(&["cases", "erase", "--user", "ada-lovelace", "--yes"])["suites"], 1);
+    assert_eq!(site.tool(&["cases", "erase", "--user", "ada-lovelace", "--yes"])["suites"], 1);
     let after = site.suites().await;
     assert!(!after.values().any(|text| text.contains("B7000")), "{after:#?}");
     assert_eq!(after.keys().filter(|key| key.contains("/versions/")).count(), 1);
-    site.flywheel(&["tests", "generate", "--intent", INTENT]);
+    site.tool(&["tests", "generate", "--intent", INTENT]);
     let left: Vec<String> = site.tests().into_iter().flat_map(|test| test.says).collect();
     assert_eq!(left, ["Where is my order C8000?"]);
     deployed::assert_no_dead_letters(&site.aws, STACK, &["signals", "tests", "proofs", "ledger"]).await;

@@ -6,7 +6,6 @@
 #[path = "support/deployed.rs"]
 mod deployed;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::time::Duration;
@@ -16,10 +15,12 @@ use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use aws_sdk_s3::primitives::ByteStream;
 use flate2::read::GzDecoder;
 use flywheel_local::{Config, LocalAws};
-use flywheel_model::{Body, Event, Id};
+use flywheel_model::{Body, Id};
 use flywheel_policy::Policy;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+
+use deployed::Site;
 
 const STACK: &str = "signals";
 
@@ -41,21 +42,11 @@ metric = "failed_responses"
 key = "checkout"
 "#;
 
-struct Site {
-    aws: LocalAws,
-    outputs: BTreeMap<String, String>,
-}
-
 impl Site {
     /// Has a subscription's delivery read, as CloudWatch Logs does.
     async fn deliver(&self, records: &[Value]) {
         let messages: Vec<String> = records.iter().map(Value::to_string).collect();
         deployed::deliver_logs(&self.aws, &self.outputs["ReadLogsFunction"], "aws/spans", &messages).await;
-    }
-
-    async fn send(&self, queue: &str, body: String) {
-        let sqs = aws_sdk_sqs::Client::new(self.aws.config());
-        sqs.send_message().queue_url(&self.outputs[queue]).message_body(body).send().await.unwrap();
     }
 
     /// The object that has the observation of a signal, once that is counted.
@@ -75,12 +66,6 @@ impl Site {
         let mut text = String::new();
         GzDecoder::new(object.body.collect().await.unwrap().into_bytes().as_ref()).read_to_string(&mut text).unwrap();
         text
-    }
-
-    async fn events(&self) -> Vec<Event> {
-        let rows = self.aws.dynamodb().scan().table_name(&self.outputs["LedgerTable"]).consistent_read(true).send().await.unwrap();
-        let texts = rows.items.unwrap_or_default().into_iter().filter_map(|mut row| row.remove("event"));
-        texts.map(|text| serde_json::from_str(text.as_s().unwrap()).unwrap()).collect()
     }
 }
 
@@ -106,7 +91,7 @@ async fn the_deployed_stack_counts_what_comes_on_every_road() {
     let aws = LocalAws::start(Config::new(&folder)).await.unwrap();
     aws.create_what_is_named(&Policy::parse(POLICY).unwrap()).await.unwrap();
     let outputs = aws.deploy(STACK, POLICY, &mut |_| {}).await.unwrap().outputs;
-    let site = Site { aws, outputs };
+    let site = Site { stack: STACK, aws, outputs };
     let now = Timestamp::now();
     let soon = Duration::from_secs(60);
 

@@ -5,15 +5,14 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use adjust_timeouts::{Asked, World, read};
 use flywheel_engine::timeouts::{Day, Runs};
 use flywheel_model::{Body, Fact, Id, Key, Limit, Observation, Setting, Signal, TimeoutAnswer};
 use flywheel_policy::Policy;
-use flywheel_testkit::{ApprovalMemory, ApprovalProcess, SignalMemory, SignalProcess, TimeoutMemory, TimeoutProcess};
+use flywheel_testkit::{ApprovalMemory, ApprovalProcess, Processes, SignalMemory, SignalProcess, TimeoutMemory, TimeoutProcess};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::json;
@@ -74,9 +73,6 @@ fn queue() -> Setting {
     Setting::QueueVisibility { queue: "trips".to_owned() }
 }
 
-/// A message that is worked on, and what becomes of it.
-type Invocation = (Asked, Pin<Box<dyn Future<Output = bool>>>);
-
 /// The function's world, on memories that several processes share.
 struct Shared {
     signals: Rc<RefCell<SignalMemory>>,
@@ -123,42 +119,16 @@ impl Shared {
 
     /// Works through messages, some of them at a time and twice, until all are done.
     fn work(&self, messages: &[Asked], crash: f64, seed: u64) {
-        let mut chance = fastrand::Rng::with_seed(seed);
-        let mut queue: Vec<Asked> = messages.to_vec();
-        queue.extend(messages.iter().filter(|_| chance.u8(0..3) == 0).cloned());
-        let mut running: Vec<Invocation> = Vec::new();
-        for step in 0.. {
-            if queue.is_empty() && running.is_empty() {
-                return;
-            }
-            if step == 20_000 {
-                // The trouble ends some time.
-                self.unavailable(0.0);
-            }
-            assert!(step < 200_000, "it does not come to an end");
-            if running.len() < 3 && !queue.is_empty() {
-                let asked = queue.swap_remove(chance.usize(0..queue.len()));
-                let (process, message) = (self.process(), asked.clone());
-                let future = async move {
-                    match message {
-                        Asked::TakeIn(evidence) => process.take_in(&evidence, &policy()).await.is_ok(),
-                        Asked::Review => process.review(&policy(), now()).await.is_ok(),
-                    }
-                };
-                running.push((asked, Box::pin(future)));
-            }
-            let which = chance.usize(0..running.len());
-            if step < 20_000 && chance.f64() < crash {
-                queue.push(running.swap_remove(which).0);
-                continue;
-            }
-            if let Poll::Ready(done) = running[which].1.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                let (asked, _) = running.swap_remove(which);
-                if !done {
-                    queue.push(asked);
+        let calm = || self.unavailable(0.0);
+        Processes::new(messages, 3, crash, seed).work(20_000, calm, |message, _| {
+            let process = self.process();
+            Box::pin(async move {
+                match message {
+                    Asked::TakeIn(evidence) => process.take_in(&evidence, &policy()).await.is_ok(),
+                    Asked::Review => process.review(&policy(), now()).await.is_ok(),
                 }
-            }
-        }
+            })
+        });
     }
 }
 

@@ -6,10 +6,7 @@
 #[path = "support/deployed.rs"]
 mod deployed;
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use aws_sdk_appconfig::primitives::Blob;
@@ -20,7 +17,9 @@ use flywheel_local::{Config, LocalAws};
 use flywheel_model::{Body, Event, TimeoutAnswer, TimeoutHoldReason};
 use flywheel_policy::Policy;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
+
+use deployed::Site;
 
 const STACK: &str = "limits";
 
@@ -54,23 +53,7 @@ ceiling_seconds = 120
     )
 }
 
-struct Site {
-    aws: LocalAws,
-    outputs: BTreeMap<String, String>,
-}
-
 impl Site {
-    async fn send(&self, queue: &str, body: String) {
-        let sqs = aws_sdk_sqs::Client::new(self.aws.config());
-        sqs.send_message().queue_url(&self.outputs[queue]).message_body(body).send().await.unwrap();
-    }
-
-    async fn events(&self) -> Vec<Event> {
-        let rows = self.aws.dynamodb().scan().table_name(&self.outputs["LedgerTable"]).consistent_read(true).send().await.unwrap();
-        let texts = rows.items.unwrap_or_default().into_iter().filter_map(|mut row| row.remove("event"));
-        texts.map(|text| serde_json::from_str(text.as_s().unwrap()).unwrap()).collect()
-    }
-
     async fn taken_in(&self, workflow: &str) -> u64 {
         let query = self.aws.dynamodb().query().table_name(&self.outputs["SignalsTable"]).key_condition_expression("pk = :runs");
         let query = query.expression_attribute_values(":runs", AttributeValue::S(format!("runs#{workflow}"))).consistent_read(true);
@@ -88,20 +71,6 @@ impl Site {
         let wanted = QueueAttributeName::VisibilityTimeout;
         let found = sqs.get_queue_attributes().queue_url(url).attribute_names(wanted.clone()).send().await.unwrap();
         found.attributes.unwrap()[&wanted].clone()
-    }
-
-    /// What the operator's tool prints.
-    fn tool(&self, arguments: &[&str]) -> Value {
-        let tool: PathBuf = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("flywheel");
-        let output = Command::new(tool)
-            .env_clear()
-            .envs(self.aws.environment())
-            .args(["--stack", STACK, "--json"])
-            .args(arguments)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).unwrap()
     }
 }
 
@@ -150,7 +119,7 @@ async fn the_deployed_stack_moves_limits_to_where_runs_complete() {
     sqs.set_queue_attributes().queue_url(url).attributes(QueueAttributeName::VisibilityTimeout, "180").send().await.unwrap();
 
     let outputs = aws.deploy(STACK, &policy, &mut |_| {}).await.unwrap().outputs;
-    let site = Site { aws, outputs };
+    let site = Site { stack: STACK, aws, outputs };
     let soon = Duration::from_secs(90);
     for workflow in ["trip", "report", "worker", "stuck"] {
         let runs: Vec<String> = (0..RUNS).map(|place| run(workflow, place)).collect();

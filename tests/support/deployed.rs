@@ -2,7 +2,10 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use aws_sdk_lambda::primitives::Blob;
@@ -13,8 +16,56 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use flywheel_local::LocalAws;
+use flywheel_model::Event;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+
+/// A stack on the local AWS.
+pub(crate) struct Site {
+    pub(crate) stack: &'static str,
+    pub(crate) aws: LocalAws,
+    pub(crate) outputs: BTreeMap<String, String>,
+}
+
+impl Site {
+    /// Sends a message to the queue of an output.
+    pub(crate) async fn send(&self, queue: &str, body: String) {
+        let sqs = aws_sdk_sqs::Client::new(self.aws.config());
+        sqs.send_message().queue_url(&self.outputs[queue]).message_body(body).send().await.unwrap();
+    }
+
+    /// The ledger's events, in no order.
+    pub(crate) async fn events(&self) -> Vec<Event> {
+        let rows = self.aws.dynamodb().scan().table_name(&self.outputs["LedgerTable"]).consistent_read(true).send().await.unwrap();
+        let texts = rows.items.unwrap_or_default().into_iter().filter_map(|mut row| row.remove("event"));
+        texts.map(|text| serde_json::from_str(text.as_s().unwrap()).unwrap()).collect()
+    }
+
+    /// Runs the operator's tool, as it is built beside this test.
+    pub(crate) fn run_tool(&self, arguments: &[&str]) -> Output {
+        let tool: PathBuf = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("flywheel");
+        Command::new(tool).env_clear().envs(self.aws.environment()).args(["--stack", self.stack]).args(arguments).output().unwrap()
+    }
+
+    /// What the operator's tool tells people.
+    pub(crate) fn tells(&self, arguments: &[&str]) -> String {
+        let output = self.run_tool(arguments);
+        assert!(output.status.success(), "flywheel {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What the operator's tool prints for programs.
+    pub(crate) fn tool(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.tells(&[&["--json"], arguments].concat())).unwrap()
+    }
+
+    /// Why the operator's tool does not do it.
+    pub(crate) fn refused(&self, arguments: &[&str]) -> String {
+        let output = self.run_tool(arguments);
+        assert!(!output.status.success(), "flywheel {}", arguments.join(" "));
+        String::from_utf8(output.stderr).unwrap()
+    }
+}
 
 /// Whether the local AWS is missing, said so that nobody takes a skipped test for one that passed.
 pub(crate) fn tools_are_missing() -> bool {
